@@ -1,0 +1,1 @@
+"""Graphs, nodes, integer types and the register table.  No torch, no I/O."""

@@ -1,0 +1,37 @@
+"""The bridge to the trained model: NumPy in, NumPy out, the model's own modules inside."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Evaluator", "Rounding"]
+
+Rounding = Literal["module", "fused", "separate"]
+"""Which batch norm a call uses: the module itself, or a float32 model of x*a + b that rounds
+once (fused multiply-add) or twice."""
+
+Array = npt.NDArray[np.generic]
+
+
+class Evaluator(Protocol):
+    """Runs parts of the trained model, each module called as it is (rank, dtype, layout)."""
+
+    def call(self, node: str, x: Array, rounding: Rounding = "module") -> Array:
+        """Run the module behind ``node`` on a batch [N, ...] in its input's layout."""
+        ...
+
+    def after_sum(self, node: str, sums: Array) -> Array:
+        """Run the part of a product module behind its sum on integer sums [N, O, H, W] or [N, O]."""
+        ...
+
+    def trace(self, x: Array) -> dict[str, Array]:
+        """Every value of the network on a batch x, by name.
+
+        For a product node, ``name`` is the integer sum before scale and bias and
+        ``name + ":out"`` the module's output; for every other node ``name`` is its output.
+        The network's result is under ``":scores"``.
+        """
+        ...

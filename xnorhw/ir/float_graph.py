@@ -1,0 +1,247 @@
+"""The float graph: the trained network as an acyclic graph of named values.
+
+A value is named after the PyTorch module that makes it (``features.3``); a functional call
+gets the name of its function and a number (``relu_1``).  The vocabulary is closed: a
+frontend turns a model file into these nodes or refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.types import BIPOLAR, IntType, code
+
+__all__ = [
+    # graph
+    "FloatGraph",
+    "FloatNode",
+    "Input",
+    "Value",
+    # nodes
+    "BatchNorm",
+    "BinaryConv2d",
+    "BinaryLinear",
+    "BipolarQuant",
+    "Flatten",
+    "FloatOp",
+    "Hardtanh",
+    "InputQuant",
+    "MaxPool2d",
+    "MultiThreshold",
+    "Quant",
+    "Relu",
+]
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+SignArray = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network is fed.
+
+    ``shape`` is without the batch: (channels, height, width) or (features,).  A value is
+    an integer code times ``scale`` (a power of two).  ``encoding`` is "code" (``bits``
+    wide, ``signed`` or not) or "bipolar" (-1 and +1).  A network that begins with an
+    ``InputQuant`` is fed raw pixels: ``Input(shape)``.
+    """
+
+    shape: tuple[int, ...]
+    bits: int = 8
+    signed: bool = False
+    scale: float = 1.0
+    encoding: Literal["code", "bipolar"] = "code"
+
+    @property
+    def type(self) -> IntType:
+        """The integer type of the codes."""
+        return BIPOLAR if self.encoding == "bipolar" else code(self.bits, self.signed)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the graph: its name and its shape without the batch.
+
+    ``layout`` is "CHW" for feature maps (torch's N, C, H, W) and "C" for vectors (N, C).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Literal["CHW", "C"]
+
+
+@dataclass(frozen=True)
+class InputQuant:
+    """uint8 pixel -> integer code by a table [1 or C][256]; ``scale`` belongs to the next layer.
+
+    A table of -1 and +1 alone has ``bits`` 1: the codes are bipolar.
+    """
+
+    table: IntArray
+    bits: int
+    signed: bool
+    scale: float
+
+    @property
+    def type(self) -> IntType:
+        """The integer type of the codes."""
+        return BIPOLAR if self.bits == 1 else code(self.bits, self.signed)
+
+
+@dataclass(frozen=True)
+class BinaryConv2d:
+    """y = (x conv W) * (scale * in_scale) + bias with W in {-1, +1}; weight [O, I/groups, kh, kw].
+
+    ``scale`` is float32 [1] or [O], or None for no scale.  ``pad_value`` is the value of
+    padded taps in x's domain.
+    """
+
+    weight: SignArray
+    scale: FloatArray | None
+    bias: FloatArray | None
+    in_scale: float
+    geometry: WindowGeometry
+    groups: int
+    pad_value: float
+
+
+@dataclass(frozen=True)
+class BinaryLinear:
+    """y = (x W^T) * (scale * in_scale) + bias with W in {-1, +1}; weight [O, I]."""
+
+    weight: SignArray
+    scale: FloatArray | None
+    bias: FloatArray | None
+    in_scale: float
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """y = (x - mean) / sqrt(var + eps) * gamma + beta per channel; all float32 [C].
+
+    ``rank`` is the rank torch's module takes: 2 (BatchNorm1d) or 4 (BatchNorm2d).
+    """
+
+    gamma: FloatArray | None
+    beta: FloatArray | None
+    mean: FloatArray
+    var: FloatArray
+    eps: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class BipolarQuant:
+    """(x >= 0 ? +1 : -1) * scale; our ``Sign`` is scale 1 (QONNX BipolarQuant)."""
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Quant:
+    """Uniform quantiser (QONNX Quant): clamp, round, back to real by ``scale``."""
+
+    scale: float
+    zero_point: float
+    bits: int
+    signed: bool
+    narrow: bool
+    rounding: str
+
+
+@dataclass(frozen=True)
+class MultiThreshold:
+    """out_scale * #{j: x >= thresholds[c][j]} + out_bias (QONNX MultiThreshold); [1 or C, levels]."""
+
+    thresholds: FloatArray
+    out_scale: float = 1.0
+    out_bias: float = 0.0
+
+
+@dataclass(frozen=True)
+class Relu:
+    """max(x, 0)."""
+
+
+@dataclass(frozen=True)
+class Hardtanh:
+    """min(max(x, low), high)."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class MaxPool2d:
+    """Maximum over windows; padding never wins."""
+
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """[N, C, H, W] -> [N, C*H*W] in torch's order."""
+
+
+FloatOp = Union[
+    InputQuant,
+    BinaryConv2d,
+    BinaryLinear,
+    BatchNorm,
+    BipolarQuant,
+    Quant,
+    MultiThreshold,
+    Relu,
+    Hardtanh,
+    MaxPool2d,
+    Flatten,
+]
+
+
+@dataclass(frozen=True)
+class FloatNode:
+    """One operation: reads the value ``input``, makes the value ``output`` (also its name)."""
+
+    op: FloatOp
+    input: str
+    output: Value
+
+
+@dataclass(frozen=True)
+class FloatGraph:
+    """A network: nodes in topological order.  The input value is named ``input``.
+
+    ``kinds`` gives, for a node's name, the class name of the PyTorch module it came from,
+    for messages.
+    """
+
+    input: Input
+    nodes: tuple[FloatNode, ...]
+    output: str
+    kinds: tuple[tuple[str, str], ...] = ()
+
+    INPUT_NAME = "input"
+
+    def node(self, name: str) -> FloatNode:
+        """The node that makes value ``name``."""
+        for node in self.nodes:
+            if node.output.name == name:
+                return node
+        raise KeyError(name)
+
+    def users(self, name: str) -> tuple[FloatNode, ...]:
+        """The nodes that read value ``name``."""
+        return tuple(n for n in self.nodes if n.input == name)
+
+    def kind(self, name: str) -> str:
+        """The class name of the module behind ``name``, or the operation's."""
+        for key, kind in self.kinds:
+            if key == name:
+                return kind
+        return type(self.node(name).op).__name__

@@ -1,0 +1,221 @@
+"""The integer graph: what every target computes.  Golden runs it; emitters print it.
+
+Tensors are integer *values* in torch's layout [N, C, H, W]; a vector is C x 1 x 1.  A
+one-bit bipolar tensor holds -1 and +1.  Names are those of the PyTorch modules whose
+result (or, for a product, whose sum before scale and bias) a tensor equals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw.ir.float_graph import Input
+from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.types import IntType
+
+__all__ = [
+    # graph
+    "IntGraph",
+    "IntNode",
+    "RoundingDependent",
+    "Tensor",
+    # operations
+    "IntOp",
+    "Lookup",
+    "MaxPool",
+    "Product",
+    "Real",
+    "Reshape",
+    "Term",
+    "Threshold",
+    # host operations behind the last sum
+    "HostAffine",
+    "HostBatchNorm",
+    "HostClamp",
+    "HostOp",
+]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named integer tensor; ``shape`` is (C, H, W) without the batch.
+
+    ``type`` is None only while a network is being lowered, for values still real.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    type: IntType | None
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """y = table[c][x - x.min]; int32 [1 or C][number of values of x].  Runs on the host."""
+
+    table: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Term:
+    """coefficient * (x conv weight); int8 weights in {-1, +1}, [O, I/groups, kh, kw]."""
+
+    coefficient: int
+    weight: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Product:
+    """Sum of terms of binary-weight convolutions; a linear layer has a kernel of H x W.
+
+    ``pad_value`` is the integer value of padded taps in x's domain.
+    """
+
+    terms: tuple[Term, ...]
+    geometry: WindowGeometry
+    groups: int
+    pad_value: int
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Integer sum -> code: the number of levels that the sum has passed.
+
+    ``table`` int64 [H*W or 1][C][levels] (a table a position, or one for all);
+    ``direction`` int8 [C] is +1 where a
+    level is passed by s >= t (or s > t), -1 by s <= t (or s < t); ``strict`` bool [levels]
+    selects > and <.  ``constant`` bool [C] marks channels planned constant.  With one level
+    and a bipolar output the code q is the value 2q - 1.
+    """
+
+    table: npt.NDArray[np.int64]
+    direction: npt.NDArray[np.int8]
+    strict: npt.NDArray[np.bool_]
+    constant: npt.NDArray[np.bool_]
+
+    @property
+    def levels(self) -> int:
+        """Number of thresholds per channel."""
+        return int(self.table.shape[2])
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Per channel the maximum, or the minimum where ``minimum`` bool [C]; padding never wins."""
+
+    geometry: WindowGeometry
+    minimum: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """[C, H, W] -> [C*H*W, 1, 1] in torch's order."""
+
+
+@dataclass(frozen=True)
+class Real:
+    """A module of the float graph not yet lowered: run by the evaluator.
+
+    ``after_sum`` True: the part of the product module ``node`` behind its integer sum.
+    ``in_scale`` (a power of two) is what one unit of the integers read here, or of those
+    that the product read, is worth to the module.
+    Never left in a lowered graph.
+    """
+
+    node: str
+    after_sum: bool = False
+    in_scale: float = 1.0
+
+
+IntOp = Union[Lookup, Product, Threshold, MaxPool, Reshape, Real]
+
+
+@dataclass(frozen=True)
+class IntNode:
+    """One operation: reads tensor ``input``, makes ``output``."""
+
+    op: IntOp
+    input: str
+    output: Tensor
+
+
+@dataclass(frozen=True)
+class HostAffine:
+    """float32, two roundings: y = x * scale (skipped where None), then + bias (where not None).
+
+    Arrays float32 [1 or C].
+    """
+
+    name: str
+    scale: npt.NDArray[np.float32] | None
+    bias: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class HostBatchNorm:
+    """float32: y = x * a + b with a = gamma * (1 / sqrt(var + eps)), b = beta - mean * a; [C]."""
+
+    name: str
+    a: npt.NDArray[np.float32]
+    b: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HostClamp:
+    """float32: min(max(x, low), high); ReLU has high = infinity."""
+
+    name: str
+    low: float
+    high: float
+
+
+HostOp = Union[HostAffine, HostBatchNorm, HostClamp]
+
+
+@dataclass(frozen=True)
+class RoundingDependent:
+    """A channel whose integer threshold depends on how a batch norm rounds."""
+
+    tensor: str
+    channel: int
+    stored: int
+    others: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class IntGraph:
+    """A lowered network.
+
+    ``nodes`` are in topological order and read ``input_tensor`` first.  ``output`` names
+    the last integer tensor (the sums); ``host`` are the float32 operations that turn it
+    into scores of shape ``score_shape`` (without the batch).  ``module_layers`` maps a
+    tensor to the module that a message should name.
+    """
+
+    input: Input
+    input_tensor: Tensor
+    nodes: tuple[IntNode, ...]
+    output: str
+    host: tuple[HostOp, ...]
+    score_shape: tuple[int, ...]
+    rounding_dependent: tuple[RoundingDependent, ...] = ()
+
+    def node(self, name: str) -> IntNode:
+        """The node that makes tensor ``name``."""
+        for node in self.nodes:
+            if node.output.name == name:
+                return node
+        raise KeyError(name)
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor ``name``, the input included."""
+        if name == self.input_tensor.name:
+            return self.input_tensor
+        return self.node(name).output
+
+    def users(self, name: str) -> tuple[IntNode, ...]:
+        """The nodes that read tensor ``name``."""
+        return tuple(n for n in self.nodes if n.input == name)
