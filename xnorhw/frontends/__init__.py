@@ -1,0 +1,26 @@
+"""A trained network or its model file -> the float graph, and torch behind the Evaluator protocol."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xnorhw.frontends.evaluator import TorchEvaluator
+    from xnorhw.frontends.model_file import ModelFile, load_model_file, save
+
+__all__ = ["ModelFile", "TorchEvaluator", "load_model_file", "save"]
+
+_WHERE = {
+    "ModelFile": "model_file",
+    "TorchEvaluator": "evaluator",
+    "load_model_file": "model_file",
+    "save": "model_file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: only who asks for a name waits
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)

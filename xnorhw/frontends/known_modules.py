@@ -1,0 +1,189 @@
+"""Leaf modules that a network may consist of, by their exact class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from xnorhw.frontends.known_functions import flatten, max_pool
+from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Place
+from xnorhw.ir.float_graph import (
+    BatchNorm,
+    BinaryConv2d,
+    BinaryLinear,
+    BipolarQuant,
+    FloatOp,
+    Hardtanh,
+    InputQuant,
+    Relu,
+    Value,
+)
+from xnorhw.ir.geometry import Pads, WindowGeometry
+from xnorhw.nn import layers, quantizers
+
+__all__ = ["module_op"]
+
+
+def module_op(module: nn.Module, source: Value, place: Place, fed_by_sign: bool) -> FloatOp | None:
+    """The operation of a called leaf module; None where it is the identity in eval."""
+    handler = _MODULES.get(type(module))
+    if handler is not None:
+        _check_float32(module, place)
+        return handler(module, source, place)
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        _refuse_full_precision(module, place, fed_by_sign)
+    if isinstance(module, OUR_LAYERS):
+        place.refuse(
+            f"is a class of your own on top of {_known_base(module)}, whose forward may do more",
+            f"Use the class of xnorhw.nn, or give replace={{{type(module).__name__}: function}} to save",
+        )
+    place.refuse(
+        "is not known, so nothing can be said about what it computes",
+        f"{SUPPORTED}. Use one of these, or give replace={{{type(module).__name__}: function}} to save",
+    )
+
+
+def _known_base(module: nn.Module) -> str:
+    return next(c.__name__ for c in type(module).__mro__ if c in OUR_LAYERS)
+
+
+def _refuse_full_precision(module: nn.Conv2d | nn.Linear, place: Place, fed_by_sign: bool) -> NoReturn:
+    kind = type(module).__name__
+    binary = "BinaryConv2d" if isinstance(module, nn.Conv2d) else "BinaryLinear"
+    method = "from_conv" if isinstance(module, nn.Conv2d) else "from_linear"
+    if fed_by_sign:
+        place.refuse(
+            "has full-precision weights behind a sign; whether they are meant to be binary cannot be seen",
+            f'Use xnorhw.nn.{binary}, or give replace={{"{place.name}": lambda m: xnn.{binary}.{method}(m)}} '
+            f'(or the class {kind}) to save, with scale="channel" for XNOR-Net',
+        )
+    place.refuse(
+        "has full-precision weights, which have no binary form",
+        f"Use xnorhw.nn.{binary} and train the network with it",
+    )
+
+
+def _check_float32(module: nn.Module, place: Place) -> None:
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.device.type != "cpu":
+            place.refuse(f"lies on {tensor.device}", "Call net.cpu() before saving")
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            place.refuse(
+                f"holds its {name} in {tensor.dtype}, not in float32", "Call net.float() before saving"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            place.refuse(
+                f"holds NaN or infinity in its {name}, so the network decides nothing",
+                "Train again with a smaller learning rate, or load the last good checkpoint",
+            )
+
+
+def _input_quant(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, quantizers.InputQuant)
+    if source.name != "input":
+        place.refuse(
+            "takes raw pixels, but stands behind another module", "Make it the first module of the network"
+        )
+    return InputQuant(module.table.numpy().astype(np.int32), module.bits, module.signed, module.scale)
+
+
+def _sign(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    return BipolarQuant()
+
+
+def _binary(
+    module: layers.ConvBase | layers.LinearBase,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
+    with torch.no_grad():
+        signs, scale = module.binarised()
+    return signs.numpy().astype(np.int8), _array(scale), _array(module.bias)
+
+
+def _binary_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, layers.ConvBase)
+    weight, scale, bias = _binary(module)
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    geometry = WindowGeometry(kernel, module.stride, Pads(*module.pads), module.dilation)
+    return BinaryConv2d(weight, scale, bias, module.in_scale, geometry, module.groups, module.pad_value)
+
+
+def _binary_linear(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, layers.LinearBase)
+    return BinaryLinear(*_binary(module), module.in_scale)
+
+
+def _batch_norm(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    if module.running_mean is None or module.running_var is None:
+        place.refuse(
+            "has no running statistics, so its result depends on the whole batch",
+            "Use track_running_stats=True and train again",
+        )
+    mean, var = _array(module.running_mean), _array(module.running_var)
+    assert mean is not None and var is not None
+    rank = 2 if isinstance(module, nn.BatchNorm1d) else 4
+    return BatchNorm(_array(module.weight), _array(module.bias), mean, var, float(module.eps), rank)
+
+
+def _relu_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    return Relu()
+
+
+def _hardtanh_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, nn.Hardtanh)
+    return Hardtanh(float(module.min_val), float(module.max_val))
+
+
+def _max_pool_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, nn.MaxPool2d)
+    return max_pool(
+        place,
+        source,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.ceil_mode,
+        module.return_indices,
+    )
+
+
+def _flatten_module(module: nn.Module, source: Value, place: Place) -> FloatOp | None:
+    assert isinstance(module, nn.Flatten)
+    return flatten(place, source, module.start_dim, module.end_dim)
+
+
+def _identity_module(module: nn.Module, source: Value, place: Place) -> FloatOp | None:
+    return None
+
+
+_MODULES: dict[type[nn.Module], Callable[[nn.Module, Value, Place], FloatOp | None]] = {
+    quantizers.InputQuant: _input_quant,
+    quantizers.Sign: _sign,
+    layers.BinaryConv2d: _binary_conv,
+    layers.FrozenBinaryConv2d: _binary_conv,
+    layers.BinaryLinear: _binary_linear,
+    layers.FrozenBinaryLinear: _binary_linear,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.ReLU: _relu_module,
+    nn.Hardtanh: _hardtanh_module,
+    nn.MaxPool2d: _max_pool_module,
+    nn.Flatten: _flatten_module,
+    nn.Identity: _identity_module,
+    nn.Dropout: _identity_module,
+    nn.Dropout1d: _identity_module,
+    nn.Dropout2d: _identity_module,
+    nn.Dropout3d: _identity_module,
+    nn.AlphaDropout: _identity_module,
+    nn.FeatureAlphaDropout: _identity_module,
+}
+
+
+def _array(tensor: Tensor | None) -> npt.NDArray[np.float32] | None:
+    return None if tensor is None else np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float32).copy()

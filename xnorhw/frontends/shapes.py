@@ -1,0 +1,303 @@
+"""Shapes and contents of a float graph: what each operation accepts and makes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any, Literal, NoReturn, get_args, get_type_hints
+
+import numpy as np
+
+from xnorhw.ir.errors import ModelError
+from xnorhw.ir.float_graph import (
+    BatchNorm,
+    BinaryConv2d,
+    BinaryLinear,
+    Flatten,
+    FloatGraph,
+    FloatNode,
+    FloatOp,
+    Hardtanh,
+    Input,
+    InputQuant,
+    MaxPool2d,
+    MultiThreshold,
+    Value,
+)
+from xnorhw.ir.geometry import Pads, WindowGeometry
+
+__all__ = ["check_input", "check_op", "input_value", "output_value", "validate"]
+
+_F32 = np.dtype(np.float32)
+_PRODUCT: dict[str, np.dtype[Any]] = {"weight": np.dtype(np.int8), "scale": _F32, "bias": _F32}
+_ARRAYS: dict[type, dict[str, np.dtype[Any]]] = {
+    InputQuant: {"table": np.dtype(np.int32)},
+    BinaryConv2d: _PRODUCT,
+    BinaryLinear: _PRODUCT,
+    BatchNorm: {"gamma": _F32, "beta": _F32, "mean": _F32, "var": _F32},
+    MultiThreshold: {"thresholds": _F32},
+}
+_OPTIONAL = ("scale", "bias", "gamma", "beta")
+_RANKS = {"table": 2, "thresholds": 2}
+MAX_INPUT_BITS = 8
+_AGAIN = "Save the network again"
+
+
+def check_input(declared: Input) -> None:
+    """Refuse an input description that no network can have."""
+
+    def refuse(reason: str, remedy: str) -> NoReturn:
+        raise ModelError(reason, module="input", remedy=remedy)
+
+    if len(declared.shape) not in (1, 3) or not all(_whole(s) and s > 0 for s in declared.shape):
+        refuse(
+            f"the shape {tuple(declared.shape)} is neither (channels, height, width) nor (features,)",
+            "Give the shape of one input without the batch",
+        )
+    if declared.encoding not in ("code", "bipolar"):
+        refuse(f"the encoding {declared.encoding!r} is unknown", 'Use encoding="code" or encoding="bipolar"')
+    if not (_whole(declared.bits) and 1 <= declared.bits <= MAX_INPUT_BITS):
+        refuse(
+            f"codes of {declared.bits} bits are not supported: an input code has 1 to {MAX_INPUT_BITS} bits",
+            "Quantise the input to 8 bits, for example by xnorhw.nn.InputQuant as the first module",
+        )
+    if not _power_of_two(declared.scale):
+        refuse(
+            f"the scale {declared.scale} is no power of two, so sums of the input are not exact",
+            "Feed integer codes and give the scale to the first layer as in_scale, "
+            "or begin the network with xnorhw.nn.InputQuant",
+        )
+
+
+def input_value(declared: Input) -> Value:
+    """The value that the network's first module reads."""
+    layout: Literal["CHW", "C"] = "CHW" if len(declared.shape) == 3 else "C"
+    return Value(FloatGraph.INPUT_NAME, tuple(declared.shape), layout)
+
+
+def output_value(op: FloatOp, source: Value, name: str) -> Value:
+    """The value named ``name`` that ``op`` makes from ``source``; ModelError where they do not fit."""
+    if isinstance(op, BinaryConv2d):
+        return _convolution(op, source, name)
+    if isinstance(op, BinaryLinear):
+        return _linear(op, source, name)
+    if isinstance(op, MaxPool2d):
+        _need_map(source, name, "a max-pool")
+        return Value(name, (source.shape[0], *_window(op.geometry, source, name, pool=True)), "CHW")
+    if isinstance(op, Flatten):
+        return Value(name, (math.prod(source.shape),), "C")
+    if isinstance(op, BatchNorm):
+        _batch_norm(op, source, name)
+    elif isinstance(op, InputQuant | MultiThreshold):
+        rows = (op.table if isinstance(op, InputQuant) else op.thresholds).shape[0]
+        if rows not in (1, source.shape[0]):
+            raise ModelError(
+                f"it has a table for {rows} channels, its input has the shape {source.shape}",
+                module=name,
+                remedy="Give one table for all channels or one per channel",
+            )
+    return Value(name, source.shape, source.layout)
+
+
+def check_op(op: FloatOp, name: str) -> None:
+    """Refuse parameters that are not finite, have the wrong type, or lie outside of the vocabulary."""
+    if not isinstance(op, get_args(FloatOp)):
+        raise ModelError(f"{type(op).__name__} is no operation", module=name, remedy=_AGAIN)
+    arrays = _ARRAYS.get(type(op), {})
+    hints = get_type_hints(type(op))
+    for field in fields(op):
+        value = getattr(op, field.name)
+        if field.name in arrays:
+            _check_array(op, value, field.name, arrays[field.name], name)
+        elif type(value) is not hints[field.name]:
+            raise ModelError(f"its {field.name} is a {type(value).__name__}", module=name, remedy=_AGAIN)
+        elif isinstance(value, float) and not math.isfinite(value) and not isinstance(op, Hardtanh):
+            _not_finite(name, field.name)
+        elif field.name in ("scale", "in_scale") and value <= 0:
+            raise ModelError(f"its {field.name} {value} is not positive", module=name, remedy=_AGAIN)
+    if isinstance(op, BinaryConv2d | BinaryLinear) and not bool((np.abs(op.weight) == 1).all()):
+        raise ModelError("its weights are not all -1 or +1", module=name, remedy=_AGAIN)
+    if isinstance(op, BatchNorm) and not bool((op.var.astype(np.float64) + op.eps > 0).all()):
+        raise ModelError(
+            "its running variance plus eps is not positive in every channel",
+            module=name,
+            remedy="Train it, or load the statistics it was trained with",
+        )
+    if isinstance(op, Hardtanh) and not op.low <= op.high:
+        raise ModelError(f"its limits {op.low}..{op.high} are empty", module=name, remedy="Give low <= high")
+
+
+def validate(graph: FloatGraph) -> None:
+    """Check a graph from a file: names, topology, shapes and parameters; ModelError names the node."""
+    if not isinstance(graph.input, Input) or not all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(word, str) for word in pair)
+        for pair in graph.kinds
+    ):
+        raise ModelError(
+            "the graph's input or its list of modules is none", module="the network", remedy=_AGAIN
+        )
+    check_input(graph.input)
+    values = {FloatGraph.INPUT_NAME: input_value(graph.input)}
+    for node in graph.nodes:
+        if not (
+            isinstance(node, FloatNode) and isinstance(node.output, Value) and isinstance(node.input, str)
+        ):
+            raise ModelError("a node is none", module="the network", remedy=_AGAIN)
+        name = node.output.name
+        if name in values:
+            raise ModelError(f"two values are named {name!r}", module=name, remedy=_AGAIN)
+        if node.input not in values:
+            raise ModelError(
+                f"it reads the value {node.input!r}, which nothing before it makes",
+                module=name,
+                remedy=_AGAIN,
+            )
+        check_op(node.op, name)
+        made = output_value(node.op, values[node.input], name)
+        if made != node.output:
+            raise ModelError(
+                f"the file gives it the shape {node.output.shape}, its operation makes {made.shape}",
+                module=name,
+                remedy=_AGAIN,
+            )
+        values[name] = made
+    if not graph.nodes or graph.output not in values:
+        raise ModelError(f"the graph does not make its output {graph.output!r}", remedy=_AGAIN)
+
+
+def _check_array(op: FloatOp, value: Any, field: str, dtype: np.dtype[Any], name: str) -> None:
+    if value is None and field in _OPTIONAL:
+        return
+    if not isinstance(value, np.ndarray) or value.dtype != dtype:
+        found = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+        raise ModelError(f"its {field} is {found}, not {dtype}", module=name, remedy=_AGAIN)
+    if not bool(np.isfinite(value).all()):
+        _not_finite(name, field)
+    rank = _RANKS.get(field, 1)
+    if field == "weight":
+        rank = 4 if isinstance(op, BinaryConv2d) else 2
+    if value.ndim != rank or 0 in value.shape:
+        raise ModelError(f"its {field} has the shape {value.shape}", module=name, remedy=_AGAIN)
+    outputs = getattr(op, "weight", None)
+    if outputs is not None and field in ("scale", "bias"):
+        sizes = (outputs.shape[0], 1) if field == "scale" else (outputs.shape[0],)
+        if value.shape[0] not in sizes:
+            raise ModelError(
+                f"its {field} has {value.shape[0]} entries for {outputs.shape[0]} outputs",
+                module=name,
+                remedy=_AGAIN,
+            )
+    if isinstance(op, InputQuant) and (
+        value.shape[1] != 256 or value.min() < op.type.min or value.max() > op.type.max
+    ):
+        raise ModelError(
+            f"its table is no list of 256 codes of {op.bits} bits",
+            module=name,
+            remedy=_AGAIN,
+        )
+
+
+def _not_finite(name: str, field: str) -> None:
+    raise ModelError(
+        f"its {field} holds NaN or infinity, so the network decides nothing",
+        module=name,
+        remedy="Train again with a smaller learning rate, or load the last good checkpoint",
+    )
+
+
+def _convolution(op: BinaryConv2d, source: Value, name: str) -> Value:
+    _need_map(source, name, "a convolution")
+    outputs, per_group = op.weight.shape[:2]
+    if op.groups < 1 or outputs % op.groups or per_group * op.groups != source.shape[0]:
+        raise ModelError(
+            f"it takes {per_group * op.groups} channels in {op.groups} group(s), "
+            f"its input has {source.shape[0]}",
+            module=name,
+            remedy="Make its in_channels those of the module before it",
+        )
+    if op.weight.shape[2:] != op.geometry.kernel:
+        raise ModelError("its kernel and its weights differ", module=name, remedy=_AGAIN)
+    return Value(name, (outputs, *_window(op.geometry, source, name, pool=False)), "CHW")
+
+
+def _linear(op: BinaryLinear, source: Value, name: str) -> Value:
+    if source.layout != "C":
+        raise ModelError(
+            f"a linear layer takes vectors, its input is a map of shape {source.shape}",
+            module=name,
+            remedy="Put torch.nn.Flatten in front of it",
+        )
+    outputs, features = op.weight.shape
+    if features != source.shape[0]:
+        raise ModelError(
+            f"it takes {features} features, its input has {source.shape[0]}",
+            module=name,
+            remedy=f"Make its in_features {source.shape[0]}",
+        )
+    return Value(name, (outputs,), "C")
+
+
+def _batch_norm(op: BatchNorm, source: Value, name: str) -> None:
+    needed = {"CHW": 4, "C": 2}[source.layout]
+    if op.rank != needed:
+        better = {4: "BatchNorm2d", 2: "BatchNorm1d"}[needed]
+        raise ModelError(
+            f"it takes tensors of rank {op.rank}, its input has the shape {source.shape} without the batch",
+            module=name,
+            remedy=f"Use torch.nn.{better}",
+        )
+    for field in ("gamma", "beta", "mean", "var"):
+        array = getattr(op, field)
+        if array is not None and array.shape[0] != source.shape[0]:
+            raise ModelError(
+                f"it normalises {array.shape[0]} channels, its input has {source.shape[0]}",
+                module=name,
+                remedy=f"Make its num_features {source.shape[0]}",
+            )
+
+
+def _window(geometry: WindowGeometry, source: Value, name: str, *, pool: bool) -> tuple[int, int]:
+    pads = geometry.pads
+    if not (isinstance(pads, Pads) and type(geometry.ceil_mode) is bool):
+        raise ModelError(f"its window {geometry} is none", module=name, remedy=_AGAIN)
+    low = (*geometry.kernel, *geometry.stride, *geometry.dilation)
+    if not all(_whole(v) for v in (*low, *_sides(pads))) or min(low) < 1 or min(_sides(pads)) < 0:
+        raise ModelError(f"its window {geometry} is none", module=name, remedy=_AGAIN)
+    if pool:
+        reach = [(k - 1) * d + 1 for k, d in zip(geometry.kernel, geometry.dilation, strict=True)]
+        if 2 * max(pads.top, pads.bottom) > reach[0] or 2 * max(pads.left, pads.right) > reach[1]:
+            raise ModelError(
+                "its padding is more than half of its kernel, which torch refuses",
+                module=name,
+                remedy="Make the padding smaller",
+            )
+    height, width = geometry.output_size(source.shape[1], source.shape[2])
+    if height < 1 or width < 1:
+        raise ModelError(
+            f"its window of {geometry.kernel[0]} x {geometry.kernel[1]} does not fit into its input of shape "
+            f"{source.shape}",
+            module=name,
+            remedy="Make the kernel smaller, pad more, or feed larger images",
+        )
+    return height, width
+
+
+def _need_map(source: Value, name: str, what: str) -> None:
+    if source.layout != "CHW":
+        raise ModelError(
+            f"{what} takes maps (channels, height, width), its input has the shape {source.shape}",
+            module=name,
+            remedy="Move it in front of the flatten",
+        )
+
+
+def _sides(pads: Pads) -> tuple[int, int, int, int]:
+    return pads.left, pads.right, pads.top, pads.bottom
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _power_of_two(value: float) -> bool:
+    return math.isfinite(value) and value > 0 and math.frexp(value)[0] == 0.5
