@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from xnorhw.golden.run import check_input
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.int_graph import IntGraph
+from xnorhw.ir.int_graph import IntGraph, MaxPool, Product, Reshape
 
-__all__ = ["codes_of", "random_codes", "values_of"]
+__all__ = ["codes_of", "front_in_codes", "random_codes", "values_of"]
 
 
 def codes_of(graph: IntGraph, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -71,3 +73,23 @@ def random_codes(graph: IntGraph, frames: int, seed: int) -> npt.NDArray[np.int6
     if kind.is_bipolar:
         return rng.integers(0, 2, shape) * 2 - 1
     return rng.integers(kind.min, kind.max + 1, shape)
+
+
+def front_in_codes(graph: IntGraph, traced: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The model's values by name, those in front of the first layer in codes as golden has them.
+
+    Behind a scaled input torch's pools, reshapes and the first layer's sum are scaled too, by
+    a power of two.
+    """
+    scale = graph.input.scale
+    if scale == 1.0:
+        return traced
+    result = dict(traced)
+    for node in graph.nodes:
+        if not isinstance(node.op, MaxPool | Reshape | Product):
+            break
+        if node.output.name in result:
+            result[node.output.name] = result[node.output.name] / scale
+        if isinstance(node.op, Product):
+            break
+    return result

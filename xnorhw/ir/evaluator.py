@@ -24,13 +24,17 @@ class Evaluator(Protocol):
         ...
 
     def after_sum(self, node: str, sums: Array) -> Array:
-        """Run the part of a product module behind its sum on integer sums [N, O, H, W] or [N, O]."""
+        """Run the part of a product module behind its sum on sums [N, O, H, W] or [N, O].
+
+        The sums are in the units of the module's input: integers, times a power of two where
+        the network's input has a scale.
+        """
         ...
 
     def trace(self, x: Array) -> dict[str, Array]:
         """Every value of the network on a batch x, by name.
 
-        For a product node, ``name`` is the integer sum before scale and bias and
+        For a product node, ``name`` is the sum before scale and bias (see ``after_sum``) and
         ``name + ":out"`` the module's output; for every other node ``name`` is its output.
         The network's result is under ``":scores"``.
         """

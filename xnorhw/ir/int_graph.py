@@ -156,11 +156,16 @@ class HostAffine:
 
 @dataclass(frozen=True)
 class HostBatchNorm:
-    """float32: y = x * a + b with a = gamma * (1 / sqrt(var + eps)), b = beta - mean * a; [C]."""
+    """float32: y = x * a + b with a = gamma * (1 / sqrt(var + eps)), b = beta - mean * a; [C].
+
+    ``shift`` is mean * a: a processor with fused multiply-add does not round it by itself, so
+    it counts among the terms that bound how far torch's scores may lie from these.
+    """
 
     name: str
     a: npt.NDArray[np.float32]
     b: npt.NDArray[np.float32]
+    shift: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Context:
 
     def run_real(self, op: Real, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The golden model's runner for modules not yet lowered."""
-        return self.call(op.node, x if op.after_sum else x * op.in_scale, op.after_sum)
+        return self.call(op.node, x * op.in_scale if op.in_scale != 1.0 else x, op.after_sum)
 
     def is_batch_norm(self, name: str) -> bool:
         """True where value ``name`` comes out of a batch norm."""

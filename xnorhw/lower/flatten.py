@@ -31,8 +31,16 @@ def absorb_reshapes(context: Context, graph: IntGraph) -> IntGraph:
                 Term(t.coefficient, t.weight.reshape(-1, channels, height, width)) for t in node.op.terms
             )
             geometry = WindowGeometry(kernel=(height, width))
+            source = last.input
+            if source.startswith(f"{last.output.name}:") and len(nodes) > 1:
+                # a sign behind the flatten: its bits, still a map, are the sign's own
+                maker = nodes[-2]
+                source = last.output.name
+                nodes[-2] = dataclasses.replace(
+                    maker, output=dataclasses.replace(maker.output, name=source)
+                )
             nodes[-1] = IntNode(
-                dataclasses.replace(node.op, terms=terms, geometry=geometry), last.input, node.output
+                dataclasses.replace(node.op, terms=terms, geometry=geometry), source, node.output
             )
         else:
             nodes.append(node)

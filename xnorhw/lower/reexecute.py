@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
-from xnorhw.golden.codes import random_codes, values_of
+from xnorhw.golden.codes import front_in_codes, random_codes, values_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.lower.context import Context
@@ -62,4 +62,4 @@ class Reference:
 
 def trace(context: Context, graph: IntGraph, codes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
     """Every value of the model for integer input values."""
-    return context.evaluator.trace(values_of(graph, codes))
+    return front_in_codes(graph, context.evaluator.trace(values_of(graph, codes)))

@@ -74,7 +74,7 @@ def _host_ops(context: Context, real: Real) -> list[HostOp]:
         return ops
     if isinstance(op, BatchNorm):
         a, b = host_batch_norm(op)
-        return [HostBatchNorm(name, a, b)]
+        return [HostBatchNorm(name, a, b, (op.mean * a).astype(np.float32))]
     if isinstance(op, Relu):
         return [HostClamp(name, 0.0, math.inf)]
     if isinstance(op, Hardtanh):

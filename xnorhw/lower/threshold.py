@@ -117,6 +117,8 @@ class _Chain:
             if not node.op.after_sum and isinstance(self.context.op(name), MaxPool2d):
                 pools.append(x[:, :, 0, 0])
                 continue
+            if node.op.in_scale != 1.0:
+                x = x * node.op.in_scale
             x = self.context.call(name, x, node.op.after_sum, rounding)
             finite = np.isfinite(x[:, :, 0, 0])
             if not finite.all():
