@@ -1,0 +1,311 @@
+"""Folding: how much each layer does at once; by hand as JSON, or found by the planner."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from xnorhw.ir.errors import FitError
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.plan.geometry import divisors, legal_simd, legal_taps
+from xnorhw.plan.layers import ChipLayer, ChipPool, chip_layers
+from xnorhw.plan.model import Memory, Plan, PoolUnit
+
+__all__ = [
+    "Folding",
+    "LayerFolding",
+    "PoolFolding",
+    "check_folding",
+    "folding_of",
+    "read_folding",
+    "write_folding",
+]
+
+_FORMAT = "xnorhw-folding"
+_MAJOR, _MINOR = 1, 0
+_MEMORIES = ("auto", "block", "lut")
+_REMEDY_FILE = "Start from the folding.json that a build writes"
+
+
+@dataclass(frozen=True)
+class LayerFolding:
+    """A layer's folding: ``pe`` output channels and ``simd`` inputs each clock.
+
+    ``pixels`` a clock is 1.  ``memory``: "lut", "block", or "auto" for the planner's choice.
+    """
+
+    name: str
+    pe: int
+    simd: int
+    pixels: int = 1
+    memory: str = "auto"
+
+
+@dataclass(frozen=True)
+class PoolFolding:
+    """A pool's folding: kernel taps a clock."""
+
+    name: str
+    taps_per_word: int
+
+
+@dataclass(frozen=True)
+class Folding:
+    """The folding of every layer, and of pools (a pool left out is chosen by the planner)."""
+
+    layers: tuple[LayerFolding, ...]
+    pools: tuple[PoolFolding, ...] = ()
+
+    def layer(self, name: str) -> LayerFolding:
+        """The folding of layer ``name``; KeyError where there is none."""
+        return next_named(self.layers, name)
+
+    def pool(self, name: str) -> PoolFolding | None:
+        """The folding of pool ``name``, or None."""
+        return next((p for p in self.pools if p.name == name), None)
+
+
+def next_named(entries: tuple[LayerFolding, ...], name: str) -> LayerFolding:
+    """The entry called ``name``."""
+    for entry in entries:
+        if entry.name == name:
+            return entry
+    raise KeyError(name)
+
+
+def folding_of(plan: Plan) -> Folding:
+    """The folding that ``plan`` was built with, complete: building with it gives the plan again."""
+    pools = []
+    for layer in plan.layers:
+        jobs = {job.unit: job.writes for job in plan.jobs}
+        for name in layer.pools:
+            unit = plan.unit(name)
+            assert isinstance(unit, PoolUnit)
+            pools.append(PoolFolding(jobs[name], unit.taps_per_word))
+    layers = tuple(LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value) for x in plan.layers)
+    return Folding(layers, tuple(pools))
+
+
+# --- legality --------------------------------------------------------------------------------
+
+
+def check_folding(graph: IntGraph, folding: Folding) -> None:
+    """FitError naming the layer and what is legal, where ``folding`` cannot be built for ``graph``."""
+    layers = {layer.name: layer for layer in chip_layers(graph)}
+    pools = {pool.name: pool for layer in layers.values() for pool in layer.pools}
+    for kind, entries, known in (("layer", folding.layers, layers), ("pool", folding.pools, pools)):
+        seen: set[str] = set()
+        for entry in entries:
+            _check_name(kind, entry.name, sorted(known), seen)
+    for layer_entry in folding.layers:
+        _check_layer(layer_entry, layers[layer_entry.name])
+    for pool_entry in folding.pools:
+        _check_pool(pool_entry, pools[pool_entry.name])
+    missing = [name for name in layers if name not in {e.name for e in folding.layers}]
+    if missing:
+        legal = layer_hint(layers[missing[0]])
+        raise FitError("the folding has no entry for this layer", module=missing[0], remedy=f"Give it {legal}")
+
+
+def _check_name(kind: str, name: str, known: list[str], seen: set[str]) -> None:
+    if name in seen:
+        raise FitError(f"the folding has this {kind} twice", module=name, remedy="Keep one entry")
+    seen.add(name)
+    if name not in known:
+        listed = ", ".join(known) if known else "none"
+        raise FitError(
+            f"the network has no {kind} of this name",
+            module=name,
+            remedy=f"{_did_you_mean(name, known)}The {kind}s are: {listed}",
+        )
+
+
+def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
+    if not 1 <= entry.pe <= layer.outputs:
+        near = sorted(divisors(layer.outputs), key=lambda d: abs(d - entry.pe))[:3]
+        raise FitError(
+            f"pe {entry.pe} is out of range: the layer has {layer.outputs} output channels",
+            module=entry.name,
+            remedy=f"Use 1 to {layer.outputs}, best a divisor, for example {_listed(sorted(near))}",
+        )
+    legal = legal_simd(layer)
+    if entry.simd not in legal:
+        near = sorted(sorted(legal, key=lambda d: abs(d - entry.simd))[:4])
+        raise FitError(
+            f"no window can feed simd {entry.simd}: the layer has {layer.channels} channels and "
+            f"{layer.taps} taps",
+            module=entry.name,
+            remedy=f"Use {simd_hint(layer)}; the nearest are {_listed(near)}",
+        )
+    if entry.pixels != 1:
+        raise FitError(
+            f"pixels {entry.pixels} is out of range: a layer takes one pixel a clock",
+            module=entry.name,
+            remedy="Use pixels 1",
+        )
+    if entry.memory not in _MEMORIES:
+        raise FitError(
+            f"there is no weight memory {entry.memory!r}",
+            module=entry.name,
+            remedy=f"{_did_you_mean(entry.memory, list(_MEMORIES))}Use {_listed(_MEMORIES)}",
+        )
+
+
+def _check_pool(entry: PoolFolding, pool: ChipPool) -> None:
+    legal = legal_taps(pool)
+    if entry.taps_per_word not in legal:
+        raise FitError(
+            f"taps_per_word {entry.taps_per_word} does not divide the pool's {pool.op.geometry.taps} taps",
+            module=entry.name,
+            remedy=f"Use {_listed(legal)}",
+        )
+
+
+def simd_hint(layer: ChipLayer) -> str:
+    """The legal values of a layer's SIMD, in words."""
+    more = [str(layer.channels * d) for d in divisors(layer.taps) if d > 1]
+    return f"simd 1 to {layer.channels}" + (f" or {', '.join(more)}" if more else "")
+
+
+def layer_hint(layer: ChipLayer) -> str:
+    """What a layer's folding may be, in words."""
+    return f"pe 1 to {layer.outputs}, {simd_hint(layer)}, pixels 1, memory auto, block or lut"
+
+
+def _listed(values: object) -> str:
+    items = [str(v) for v in values]  # type: ignore[attr-defined]
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " or " + items[-1]
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}? " if near else ""
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+def write_folding(folding: Folding, graph: IntGraph) -> str:
+    """The text of a folding file: JSON, sorted, with what is legal beside each entry.
+
+    ``legal`` is a hint for the person who edits the file; reading ignores it.
+    """
+    layers = {layer.name: layer for layer in chip_layers(graph)}
+    pools = {pool.name: pool for layer in layers.values() for pool in layer.pools}
+    data = {
+        "format": _FORMAT,
+        "version": f"{_MAJOR}.{_MINOR}",
+        "layers": {
+            e.name: {
+                "pe": e.pe,
+                "simd": e.simd,
+                "pixels": e.pixels,
+                "memory": e.memory,
+                "legal": layer_hint(layers[e.name]),
+            }
+            for e in folding.layers
+        },
+        "pools": {
+            e.name: {
+                "taps_per_word": e.taps_per_word,
+                "legal": f"taps_per_word {_listed(legal_taps(pools[e.name]))}",
+            }
+            for e in folding.pools
+        },
+    }
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def read_folding(text: str, where: str = "folding.json") -> Folding:
+    """Read a folding file's text; FitError naming the entry and the key that is wrong.
+
+    ``where`` names the file in messages.  Whether the numbers suit a network is checked by
+    ``check_folding``, which ``make_plan`` calls.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates)
+    except ValueError as error:
+        raise FitError(f"the file is no JSON: {error}", module=where, remedy=_REMEDY_FILE) from None
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise FitError("the file is no folding file", module=where, remedy=_REMEDY_FILE)
+    _check_version(data.get("version"), where)
+    _keys(data, ("format", "version", "layers"), ("pools",), where)
+    layers = tuple(
+        LayerFolding(
+            name,
+            _whole(entry, "pe", name),
+            _whole(entry, "simd", name),
+            _whole(entry, "pixels", name) if "pixels" in entry else 1,
+            _text(entry, "memory", name) if "memory" in entry else "auto",
+        )
+        for name, entry in _entries(data, "layers", ("pe", "simd"), ("pixels", "memory", "legal"), where)
+    )
+    pools = tuple(
+        PoolFolding(name, _whole(entry, "taps_per_word", name))
+        for name, entry in _entries(data, "pools", ("taps_per_word",), ("legal",), where)
+    )
+    return Folding(layers, pools)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r} stands twice")
+        table[key] = value
+    return table
+
+
+def _check_version(version: object, where: str) -> None:
+    parts = version.split(".") if isinstance(version, str) else []
+    if len(parts) != 2 or not all(p.isdigit() for p in parts):
+        raise FitError(f"{version!r} is no version", module=where, remedy=f'Write "{_MAJOR}.{_MINOR}"')
+    if int(parts[0]) != _MAJOR:
+        raise FitError(
+            f"the file has version {version}, and version {_MAJOR} is read here",
+            module=where,
+            remedy=_REMEDY_FILE,
+        )
+
+
+def _entries(
+    data: dict[str, Any], section: str, needed: tuple[str, ...], optional: tuple[str, ...], where: str
+) -> list[tuple[str, dict[str, Any]]]:
+    table = data.get(section, {})
+    if not isinstance(table, dict):
+        raise FitError(f"{section} is no table of entries", module=where, remedy=_REMEDY_FILE)
+    for name, entry in table.items():
+        if not isinstance(entry, dict):
+            raise FitError(f"its entry in {section} is no table", module=name, remedy=_REMEDY_FILE)
+        _keys(entry, needed, optional, name)
+    return sorted(table.items())
+
+
+def _keys(table: dict[str, Any], needed: tuple[str, ...], optional: tuple[str, ...], where: str) -> None:
+    known = [*needed, *optional]
+    for key in sorted(table):
+        if key not in known:
+            raise FitError(
+                f"the folding's key {key!r} is unknown",
+                module=where,
+                remedy=f"{_did_you_mean(key, known)}The keys are {_listed(known)}",
+            )
+    for key in needed:
+        if key not in table:
+            raise FitError(f"the folding's key {key!r} is missing", module=where, remedy="Add it")
+
+
+def _whole(entry: dict[str, Any], key: str, where: str) -> int:
+    value = entry[key]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise FitError(f"{key} is {value!r}", module=where, remedy="Use a whole number")
+    return value
+
+
+def _text(entry: dict[str, Any], key: str, where: str) -> str:
+    value = entry[key]
+    if not isinstance(value, str):
+        raise FitError(f"{key} is {value!r}", module=where, remedy="Use a text")
+    return value

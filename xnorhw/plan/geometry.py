@@ -1,0 +1,78 @@
+"""What a folding makes of a layer: word widths, folds, groups, and what is legal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xnorhw.ir.geometry import ceil_div
+from xnorhw.plan.layers import ChipLayer, ChipPool
+
+__all__ = ["LayerShape", "divisors", "layer_shape", "legal_simd", "legal_taps", "pool_cycles"]
+
+
+def divisors(n: int) -> list[int]:
+    """The divisors of n, rising."""
+    low = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return low + [n // d for d in reversed(low) if d * d != n]
+
+
+def legal_simd(layer: ChipLayer) -> list[int]:
+    """Every SIMD that a window can feed: 1..C, then C times a divisor of the taps."""
+    c = layer.channels
+    return list(range(1, c + 1)) + [c * d for d in divisors(layer.taps) if d > 1]
+
+
+def legal_taps(pool: ChipPool) -> list[int]:
+    """Every number of taps a clock that a pool's window can give."""
+    return divisors(pool.op.geometry.taps)
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A layer under a folding.
+
+    The window takes words of ``lanes`` elements, ``words_per_pixel`` a pixel, and gives
+    ``taps_per_word`` taps a word, ``folds`` words for each of ``groups`` channel groups of
+    each output pixel.  ``flat`` True: a whole-map layer whose words follow one another
+    through the map as if it were one pixel of channels x taps; ``windowed`` False: its
+    words need no replay either, and there is no window at all.
+    """
+
+    pe: int
+    simd: int
+    lanes: int
+    words_per_pixel: int
+    taps_per_word: int
+    folds: int
+    groups: int
+    flat: bool
+    windowed: bool
+    in_words: int
+    cycles: int
+
+
+def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
+    """The shape of ``layer`` at a legal (pe, simd); cycles are those of its slowest port."""
+    c, taps = layer.channels, layer.taps
+    groups = ceil_div(layer.outputs, pe)
+    flat = layer.whole_map and (simd % c == 0 or c % simd == 0)
+    if flat:
+        lanes, taps_per_word, words = simd, 1, c * taps // simd
+        folds, in_words = words, words
+    elif simd <= c:
+        lanes, taps_per_word, words = simd, 1, ceil_div(c, simd)
+        folds, in_words = taps * words, layer.in_pixels * words
+    else:
+        lanes, taps_per_word, words = c, simd // c, 1
+        folds, in_words = taps // taps_per_word, layer.in_pixels
+    pointwise = taps == 1 and layer.geometry.stride == (1, 1) and not layer.geometry.pads.any()
+    windowed = groups > 1 or not (flat or pointwise)
+    cycles = max(in_words, layer.out_pixels * groups * folds)
+    return LayerShape(pe, simd, lanes, words, taps_per_word, folds, groups, flat, windowed, in_words, cycles)
+
+
+def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int) -> int:
+    """Clocks a frame of a pool that works on ``lanes`` channels: its slower side."""
+    words = ceil_div(pool.source.shape[0], lanes)
+    taps = pool.op.geometry.taps // taps_per_word
+    return max(pool.in_pixels * words, pool.out_pixels * words * taps)

@@ -1,0 +1,274 @@
+"""``make_plan``: integer graph + board -> plan."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from xnorhw.board import Board, board_names, load_board
+from xnorhw.ir.errors import FitError
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.plan.assemble import input_frame, output_frame
+from xnorhw.plan.bound import bound_cycles, layer_bounds
+from xnorhw.plan.design import Design, Pick, design
+from xnorhw.plan.folding import Folding, LayerFolding, check_folding
+from xnorhw.plan.geometry import legal_taps, pool_cycles
+from xnorhw.plan.image import weight_image
+from xnorhw.plan.layers import ChipLayer, chip_layers
+from xnorhw.plan.model import Figures, Fifo, LayerPlan, Plan, Resources, Window
+from xnorhw.plan.search import Limits, Search, pool_taps
+from xnorhw.plan.starts import AccumulatorWidths, accumulator_widths
+
+__all__ = ["make_plan"]
+
+
+def make_plan(
+    graph: IntGraph,
+    board: Board,
+    clock_mhz: float | None = None,
+    folding: Folding | None = None,
+    target_fps: float | None = None,
+) -> Plan:
+    """Plan ``graph`` as a dataflow accelerator for ``board``.
+
+    ``clock_mhz``: the clock, the board's own by default.  ``folding``: by hand, every layer
+    named.  Without it the planner folds: the fastest that fills at most the board's share
+    (``board.fill``) of what the shell leaves, or, with ``target_fps`` frames a second, the
+    smallest that reaches it.  Raises ModelError for what the chip cannot run, FitError for
+    a folding that cannot be built, a design that does not fit, a rate out of reach.
+    """
+    clock = _clock(board, clock_mhz)
+    layers = chip_layers(graph)
+    widths = tuple(accumulator_widths(layer) for layer in layers)
+    least = _ddr_cycles(layers, board, clock)
+    if folding is not None:
+        if target_fps is not None:
+            raise FitError(
+                "a folding and a frame rate were both asked for",
+                module="target_fps",
+                remedy="Give one of the two",
+            )
+        check_folding(graph, folding)
+        picks = tuple(_pick(layer, folding) for layer in layers)
+        limits = _limits(board, 1.0)
+        found = design(layers, widths, picks, board.stream_bits, limits.prices(), least)
+        if not limits.hold(found.total):
+            raise _too_large(found, board, limits, "Fold more: smaller pe and simd")
+    else:
+        found = _search(layers, widths, board, clock, least, target_fps)
+    return _plan(graph, board, clock, found)
+
+
+def _clock(board: Board, clock_mhz: float | None) -> float:
+    clock = board.clock_mhz if clock_mhz is None else float(clock_mhz)
+    if not 1.0 <= clock <= 1000.0:
+        raise FitError(
+            f"a clock of {clock:g} MHz is out of range",
+            module=board.name,
+            remedy=f"Use 1 to 1000 MHz; this board's usual clock is {board.clock_mhz:g}",
+        )
+    return clock
+
+
+def _ddr_cycles(layers: tuple[ChipLayer, ...], board: Board, clock: float) -> int:
+    """Clocks a frame that the DDR needs to give its input and take its result."""
+    beats = input_frame(layers[0], board.stream_bits).beats + output_frame(layers[-1], board.stream_bits).beats
+    bytes_a_clock = board.ddr_gbytes_per_s * 1e9 / (clock * 1e6)
+    return max(1, ceil(beats * board.stream_bits / 8 / bytes_a_clock))
+
+
+def _limits(board: Board, fill: float) -> Limits:
+    return Limits(
+        (board.budget.lut - board.shell.lut) * fill,
+        (board.budget.ff - board.shell.ff) * fill,
+        (board.budget.bram36 - board.shell.bram36) * fill,
+    )
+
+
+def _pick(layer: ChipLayer, folding: Folding) -> Pick:
+    """A layer's entry of the folding; pools without one keep up with the layer."""
+    entry: LayerFolding = folding.layer(layer.name)
+    work = layer.out_pixels * -(-layer.outputs // entry.pe) * layer.taps
+    taps = []
+    for i, pool in enumerate(layer.pools):
+        given = folding.pool(pool.name)
+        if given is not None:
+            taps.append(given.taps_per_word)
+            continue
+        kept = pool_taps(layer, entry.pe, work)
+        fallback = min(legal_taps(pool), key=lambda t: (pool_cycles(pool, entry.pe, t), t))
+        taps.append(fallback if kept is None else kept[i])
+    return Pick(entry.pe, entry.simd, entry.memory, tuple(taps))
+
+
+def _search(
+    layers: tuple[ChipLayer, ...],
+    widths: tuple[AccumulatorWidths, ...],
+    board: Board,
+    clock: float,
+    least: int,
+    target_fps: float | None,
+) -> Design:
+    limits = _limits(board, board.fill)
+    search = Search(layers, widths, board.stream_bits, limits, least)
+    if target_fps is not None:
+        if not target_fps > 0:
+            raise FitError(
+                f"{target_fps:g} frames a second is no rate", module="target_fps", remedy="Use more than 0"
+            )
+        # a clock more or less of the period is below what a rate in decimal digits says
+        found = search.at(int(clock * 1e6 / target_fps * (1 + 1e-9)))
+        if found is not None and limits.hold(found.total):
+            return found
+        raise _too_slow(search, found, board, limits, clock, target_fps)
+    fastest = search.fastest()
+    if fastest is None:
+        smallest = search.at(search.periods()[-1])
+        assert smallest is not None
+        raise _too_large(smallest, board, limits, "Use fewer or narrower layers")
+    return fastest
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def _too_large(found: Design, board: Board, limits: Limits, advice: str) -> FitError:
+    others = _boards_that_hold(found.total, board)
+    help_ = f", or {' or '.join(others)}, which holds it" if others else "; no known board holds it as it is"
+    return FitError(
+        f"the design does not fit: {_excess(found.total, limits)}",
+        module=board.name,
+        remedy=f"{advice}{help_}",
+    )
+
+
+def _too_slow(
+    search: Search, found: Design | None, board: Board, limits: Limits, clock: float, target: float
+) -> FitError:
+    fastest = search.fastest()
+    if found is None:
+        reason = "no folding of this network takes so few clocks"
+        others: list[str] = []
+    else:
+        reason = f"the design for it does not fit: {_excess(found.total, limits)}"
+        others = _boards_that_hold(found.total, board)
+    if fastest is None:
+        remedy = "Not even the slowest folding fits; use fewer or narrower layers"
+    else:
+        best = clock * 1e6 / fastest.period
+        remedy = f"The best that can be reached here is {best:.1f} frames a second at {clock:g} MHz"
+    if others:
+        remedy += f"; {' or '.join(others)} holds the faster one"
+    return FitError(f"{target:g} frames a second cannot be reached: {reason}", module=board.name, remedy=remedy)
+
+
+def _excess(total: Resources, limits: Limits) -> str:
+    """Each resource that is missing, and by how much."""
+    parts = []
+    for label, need, have in (
+        ("LUTs", total.lut, limits.lut),
+        ("flip-flops", total.ff, limits.ff),
+        ("BRAM36", total.bram36, limits.bram36),
+    ):
+        if need > have:
+            parts.append(f"it needs {need:,.0f} {label}, {need - have:,.0f} more than the {have:,.0f} there are")
+    return ", and ".join(parts)
+
+
+def _boards_that_hold(total: Resources, board: Board) -> list[str]:
+    names = []
+    for name in board_names():
+        other = load_board(name)
+        if name != board.name and _limits(other, other.fill).hold(total):
+            names.append(name)
+    return names
+
+
+# --- the plan --------------------------------------------------------------------------------
+
+
+def _plan(graph: IntGraph, board: Board, clock: float, found: Design) -> Plan:
+    layers = tuple(c.layer for c in found.choices)
+    folding = Folding(
+        tuple(LayerFolding(c.layer.name, c.shape.pe, c.shape.simd) for c in found.choices),
+    )
+    bounds = dict(layer_bounds(graph, folding))
+    figures = Figures(
+        cycles_per_frame=found.period,
+        bound_cycles=bound_cycles(graph, folding, board, clock),
+        latency_cycles=found.schedule.latency,
+        fps=clock * 1e6 / found.period,
+        lanes=sum(c.shape.pe * c.shape.simd for c in found.choices),
+        resources=found.total,
+        shell=_as_resources(board, "shell"),
+        budget=_as_resources(board, "budget"),
+    )
+    return Plan(
+        board=board.name,
+        part=board.part,
+        clock_mhz=clock,
+        input_tensor=layers[0].source.name,
+        output_tensor=layers[-1].output.name,
+        input_frame=input_frame(layers[0], board.stream_bits),
+        output_frame=output_frame(layers[-1], board.stream_bits),
+        units=found.netlist.units,
+        edges=found.netlist.edges,
+        jobs=found.netlist.jobs,
+        layers=_layer_plans(found, bounds),
+        image=weight_image(found.choices),
+        frames_in_flight=_frames_in_flight(found),
+        unit_resources=found.costs,
+        figures=figures,
+    )
+
+
+def _as_resources(board: Board, which: str) -> Resources:
+    part = board.shell if which == "shell" else board.budget
+    return Resources(part.lut, part.ff, part.bram36, part.uram, part.dsp)
+
+
+def _layer_plans(found: Design, bounds: dict[str, int]) -> tuple[LayerPlan, ...]:
+    owner = {job.unit: job.layer for job in found.netlist.jobs}
+    plans = []
+    for choice in found.choices:
+        layer, shape = choice.layer, choice.shape
+        prefix = f"l{layer.index}"
+        cost = Resources()
+        for name, part in found.costs:
+            if owner.get(name) == layer.name:
+                cost = cost + part
+        plans.append(
+            LayerPlan(
+                name=layer.name,
+                output=layer.output.name,
+                matrix=f"{prefix}_mvu",
+                window=f"{prefix}_window" if shape.windowed else "",
+                pools=tuple(f"{prefix}_pool{i}" for i in range(len(layer.pools))),
+                pe=shape.pe,
+                simd=shape.simd,
+                pixels=1,
+                memory=choice.memory,
+                cycles=max(clocks for name, clocks in found.cycles if owner[name] == layer.name),
+                work_cycles=bounds[layer.name],
+                macs=layer.macs,
+                weight_bits=int(layer.product.terms[0].weight.size),
+                resources=cost,
+            )
+        )
+    return tuple(plans)
+
+
+def _frames_in_flight(found: Design) -> int:
+    """More frames than the pipeline can hold at once, so that the shell's flags never throttle it.
+
+    Every word of storage holds its share of a frame; every unit keeps at most one word more
+    than its FIFO.
+    """
+    frames = 0.0
+    for unit in found.netlist.units:
+        if isinstance(unit, Window):
+            frames += unit.depth / (unit.height * unit.width * unit.words_per_pixel)
+    for edge in found.netlist.edges:
+        if edge.port == "data":
+            depth = edge.storage.depth if isinstance(edge.storage, Fifo) else 0
+            frames += (depth + 2) / edge.stream.words
+    return max(2, ceil(frames) + 1)
