@@ -1,0 +1,174 @@
+// Matrix unit: PE rows of SIMD binary weights times a stream of activation words, summed over
+// FOLDS words, thresholded or not.
+//
+// Takes one activation word and one weight word a clock (PE p's weights at bits p * SIMD), and
+// with the first word of a sum one start word, and gives one word of PE results a sum.  How many
+// sums make a pixel (GROUPS) is the business of who orders the streams.
+//   bipolar activations (ACT_BIPOLAR): a word adds p = popcount(x xnor w);
+//   codes: a word adds the sum of +x or -x, by the weight bit.
+// THRESHOLDED: the accumulator begins at the start value, the result is accumulator >= 0, its
+// inverted sign, so a threshold costs no comparator.  Otherwise the sum leaves, sign-extended to
+// OUT_BITS: start + sum for codes, start + 2p for bipolar activations.  There the accumulator
+// holds start >> 1 plus p and the lowest bit of the start goes around it, so the last addition
+// disappears.  Arithmetic is modulo 2^ACC_BITS: exact where the final value fits.
+//
+// Two stages: the words' sums in a register, then the accumulators, which are the output
+// registers as well.  m_ready_i reaches the three ready outputs combinationally.
+module xh_mvu #(
+  parameter int unsigned PE          = 4,
+  parameter int unsigned SIMD        = 16,
+  parameter int unsigned ACT_BITS    = 1,
+  parameter bit          ACT_SIGNED  = 1'b0,
+  parameter bit          ACT_BIPOLAR = 1'b1,
+  parameter int unsigned FOLDS       = 9,
+  parameter int unsigned GROUPS      = 1,
+  parameter int unsigned START_BITS  = 8,
+  parameter int unsigned ACC_BITS    = 8,
+  parameter bit          THRESHOLDED = 1'b1,
+  parameter int unsigned OUT_BITS    = 1
+) (
+  input  logic                     clk_i,
+  input  logic                     rst_ni,
+
+  input  logic                     s_valid_i,
+  output logic                     s_ready_o,
+  input  logic [SIMD*ACT_BITS-1:0] s_data_i,
+
+  input  logic                     w_valid_i,
+  output logic                     w_ready_o,
+  input  logic [PE*SIMD-1:0]       w_data_i,
+
+  input  logic                     t_valid_i,
+  output logic                     t_ready_o,
+  input  logic [PE*START_BITS-1:0] t_data_i,
+
+  output logic                     m_valid_o,
+  input  logic                     m_ready_i,
+  output logic [PE*OUT_BITS-1:0]   m_data_o
+);
+
+  // raw bipolar results are one bit longer than the accumulator
+  localparam bit HALVED = ACT_BIPOLAR && !THRESHOLDED;
+  localparam int unsigned RESULT_BITS = HALVED ? ACC_BITS + 1 : ACC_BITS;
+
+  if (PE < 1 || SIMD < 1 || FOLDS < 1 || GROUPS < 1 || START_BITS < 1 || ACC_BITS < 1) begin : gen_bad_size
+    $error("xh_mvu: every size must be at least 1");
+  end
+  if (ACT_BITS < 1 || ACT_BITS > 8) begin : gen_bad_act
+    $error("xh_mvu: ACT_BITS must be 1 to 8");
+  end
+  if (ACT_BIPOLAR && (ACT_BITS != 1 || ACT_SIGNED)) begin : gen_bad_bipolar
+    $error("xh_mvu: a bipolar activation is one unsigned bit");
+  end
+  if (START_BITS > RESULT_BITS) begin : gen_bad_start
+    $error("xh_mvu: ACC_BITS cannot hold the start value");
+  end
+  if (THRESHOLDED ? OUT_BITS != 1 : OUT_BITS < RESULT_BITS) begin : gen_bad_out
+    $error("xh_mvu: OUT_BITS must be 1 with a threshold and hold the sum without");
+  end
+
+  // a word's sum: unsigned with bipolar activations
+  localparam int unsigned SUM_BITS = ACT_BIPOLAR ? $clog2(SIMD + 1) : ACT_BITS + $clog2(SIMD) + 1;
+
+  typedef logic signed [ACC_BITS-1:0] acc_t;
+
+  logic first, last;
+  logic take;           // one word of each stream enters
+  logic sum_ready;      // the sums' register can take a word
+  logic sum_valid_q, sum_first_q, sum_last_q;
+  logic acc_ready;      // the accumulators can take the sums
+  logic done_q;         // the accumulators hold a result
+
+  assign acc_ready = !done_q || m_ready_i;
+  assign sum_ready = !sum_valid_q || acc_ready;
+
+  assign take      = s_valid_i && w_valid_i && (t_valid_i || !first) && sum_ready;
+  assign s_ready_o = sum_ready && w_valid_i && (t_valid_i || !first);
+  assign w_ready_o = sum_ready && s_valid_i && (t_valid_i || !first);
+  assign t_ready_o = sum_ready && s_valid_i && w_valid_i && first;
+
+  if (FOLDS > 1) begin : gen_folds
+    logic [$clog2(FOLDS)-1:0] fold;
+    xh_counter #(.COUNT(FOLDS)) i_fold (
+      .clk_i, .rst_ni, .step_i(take), .value_o(fold), .last_o(last)
+    );
+    assign first = fold == '0;
+  end else begin : gen_one_fold
+    assign first = 1'b1;
+    assign last  = 1'b1;
+  end
+
+  always_ff @(posedge clk_i) begin
+    if (!rst_ni) begin
+      sum_valid_q <= 1'b0;
+      sum_first_q <= 1'b0;
+      sum_last_q  <= 1'b0;
+      done_q      <= 1'b0;
+    end else begin
+      if (sum_ready) begin
+        sum_valid_q <= take;
+        sum_first_q <= first;
+        sum_last_q  <= last;
+      end
+      if (acc_ready) done_q <= sum_valid_q && sum_last_q;
+    end
+  end
+
+  for (genvar p = 0; p < PE; p++) begin : gen_pe
+
+    logic [SIMD-1:0] weight;
+    logic [SUM_BITS-1:0] sum, sum_q;
+    logic signed [START_BITS-1:0] start_q;
+    acc_t addend, init;
+    acc_t acc_q;
+
+    assign weight = w_data_i[p*SIMD+:SIMD];
+
+    if (ACT_BIPOLAR) begin : gen_bipolar
+      xh_popcount #(.SIMD(SIMD)) i_popcount (
+        .activation_i(s_data_i), .weight_i(weight), .count_o(sum)
+      );
+      assign addend = acc_t'({1'b0, sum_q});
+    end else begin : gen_codes
+      xh_code_sum #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_code_sum (
+        .activation_i(s_data_i), .weight_i(weight), .sum_o(sum)
+      );
+      assign addend = acc_t'($signed(sum_q));
+    end
+
+    always_ff @(posedge clk_i) begin
+      if (sum_ready) begin
+        sum_q <= sum;
+        if (first) start_q <= t_data_i[p*START_BITS+:START_BITS];
+      end
+    end
+
+    assign init = HALVED ? acc_t'(start_q >>> 1) : acc_t'(start_q);
+
+    always_ff @(posedge clk_i) begin
+      if (sum_valid_q && acc_ready) acc_q <= (sum_first_q ? init : acc_q) + addend;
+    end
+
+    if (THRESHOLDED) begin : gen_threshold
+      assign m_data_o[p] = !acc_q[ACC_BITS-1];
+    end else if (HALVED) begin : gen_halved
+      logic odd_q;
+      always_ff @(posedge clk_i) begin
+        if (sum_valid_q && sum_first_q && acc_ready) odd_q <= start_q[0];
+      end
+      assign m_data_o[p*OUT_BITS+:OUT_BITS] = OUT_BITS'($signed({acc_q, odd_q}));
+    end else begin : gen_sum
+      assign m_data_o[p*OUT_BITS+:OUT_BITS] = OUT_BITS'(acc_q);
+    end
+
+  end
+
+  assign m_valid_o = done_q;
+
+`ifndef SYNTHESIS
+  assert property (@(posedge clk_i) disable iff (!rst_ni)
+      m_valid_o && !m_ready_i |=> m_valid_o && $stable(m_data_o))
+    else $error("xh_mvu: the output changed while it was stalled");
+`endif
+
+endmodule : xh_mvu
