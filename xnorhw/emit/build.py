@@ -1,0 +1,63 @@
+"""All files of a build folder, put together from the emitters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw import pack
+from xnorhw.emit import rom, rtl, sim
+from xnorhw.emit.report import make_report, report_html, report_json
+from xnorhw.emit.store import Samples, data_files, plan_bytes
+from xnorhw.emit.summary import Summary
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.ir.registers import ABI_MAJOR, ABI_MINOR
+from xnorhw.plan import folding_of, write_folding
+from xnorhw.plan.model import Plan
+
+__all__ = ["build_files", "build_hash"]
+
+PREFIX = "accel"
+"""What every generated module and memory file begins with."""
+
+HASH_BYTES = 8
+
+
+def build_hash(graph: IntGraph, plan: Plan) -> int:
+    """The 64-bit number in the registers: the head of SHA-256 over plan, weight image and ABI."""
+    digest = hashlib.sha256(f"abi {ABI_MAJOR}.{ABI_MINOR}\n".encode())
+    digest.update(plan_bytes(plan))
+    digest.update(pack.weight_image(plan, graph))
+    return int.from_bytes(digest.digest()[:HASH_BYTES], "big")
+
+
+def build_files(
+    summary: Summary,
+    graph: IntGraph,
+    plan: Plan,
+    samples: Samples,
+    tensors: Mapping[str, npt.NDArray[np.int64]],
+    number: int,
+) -> dict[str, bytes]:
+    """Path in the build folder -> contents, but for model.pt, build.json and the log.
+
+    ``tensors``: the golden model's tensors of the first frames, which go with the bench in
+    sim/.  ``number``: the build hash.
+    """
+    report = make_report(graph, plan, number)
+    texts = {
+        **rtl.files(plan, number, prefix=PREFIX),
+        **rom.files(plan, graph, prefix=PREFIX),
+        **sim.files(plan, number, prefix=PREFIX),
+        **sim.vectors(plan, graph, tensors),
+        "folding.json": write_folding(folding_of(plan), graph),
+    }
+    return {
+        **{name: text.encode("utf-8") for name, text in texts.items()},
+        **data_files(graph, plan, samples),
+        "report.json": report_json(report),
+        "report.html": report_html(report, graph, plan, summary, None),
+    }

@@ -1,0 +1,53 @@
+"""Plan and integer graph -> memory files, one hexadecimal word a line for $readmemh."""
+
+from __future__ import annotations
+
+from xnorhw.emit.rtl import check_prefix
+from xnorhw.emit.wiring import one_line, rom_file
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.pack import start_words, weight_words
+from xnorhw.plan.model import MatrixUnit, Plan, StartRom, WeightRom
+
+__all__ = ["files"]
+
+
+def _text(header: str, words: list[int], width: int) -> str:
+    digits = -(-width // 4)
+    lines = [f"// {header}", *(f"{word:0{digits}x}" for word in words)]
+    return "\n".join(lines) + "\n"
+
+
+def _shape(graph: IntGraph, layer: str) -> str:
+    """Map sizes "C x H x W" in and out of a layer."""
+    node = graph.node(layer)
+    sizes = (graph.tensor(node.input).shape, node.output.shape)
+    return " to ".join(" x ".join(str(n) for n in shape) for shape in sizes)
+
+
+def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
+    """The memory files of a plan: path inside the build folder (``rom/...``) -> text.
+
+    One file a ROM unit.  The first line is a comment that names the layer, its shape and
+    the words' order; then ROM depth lines, address 0 first, lowest lane in the lowest bits.
+    """
+    check_prefix(prefix)
+    consumers = {edge.source: edge.target for edge in plan.edges}
+    layers = {layer.matrix: layer.name for layer in plan.layers}
+    result: dict[str, str] = {}
+    for unit in plan.units:
+        if not isinstance(unit, WeightRom | StartRom):
+            continue
+        matrix = plan.unit(consumers[unit.name])
+        assert isinstance(matrix, MatrixUnit)
+        layer = layers[matrix.name]
+        what = f"{one_line(layer)}, {_shape(graph, layer)}"
+        if isinstance(unit, WeightRom):
+            order = f"{matrix.groups} channel groups x {matrix.folds} folds"
+            words = weight_words(plan, graph, unit)
+            header = f"weights of {what}: {order}, PE {matrix.pe} x SIMD {matrix.simd} bits"
+        else:
+            order = f"{unit.classes} position classes x {matrix.groups} channel groups"
+            words = start_words(plan, graph, unit)
+            header = f"starts of {what}: {order}, PE {matrix.pe} x {matrix.start_bits} bits"
+        result[f"rom/{rom_file(prefix, unit)}"] = _text(header, words, unit.width)
+    return result

@@ -1,0 +1,1 @@
+"""Runs what was emitted: Verilator, the compiled bench, the cocotb bench."""
