@@ -1,0 +1,1 @@
+"""Figures of speed and cost, each with the command that makes it."""

@@ -1,0 +1,18 @@
+"""The chain: runs each form, compares every tensor, names the first difference."""
+
+from xnorhw.check.compare import Comparison, Difference, compare
+from xnorhw.check.torch_link import check_torch
+from xnorhw.check.verdict import Accuracy, Link, Verdict
+from xnorhw.check.verify import Level, verify_build
+
+__all__ = [
+    "Accuracy",
+    "Comparison",
+    "Difference",
+    "Level",
+    "Link",
+    "Verdict",
+    "check_torch",
+    "compare",
+    "verify_build",
+]

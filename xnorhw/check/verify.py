@@ -1,0 +1,160 @@
+"""Run the chain of equalities on a build folder, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw import golden
+from xnorhw.check.compare import Comparison
+from xnorhw.check.rtl_link import RtlLink
+from xnorhw.check.torch_link import check_torch
+from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
+from xnorhw.emit import folder as build_folder
+from xnorhw.emit.store import StoredBuild
+from xnorhw.frontends import TorchEvaluator, load_model_file
+from xnorhw.golden.codes import random_codes
+from xnorhw.ir.errors import ModelError
+
+__all__ = ["Level", "verify_build"]
+
+Level = Literal["golden", "full"]
+Progress = Callable[[str], None]
+Codes = npt.NDArray[np.int64]
+
+CHUNK = 64
+RANDOM_SEED = 1
+
+
+@dataclass(frozen=True)
+class _Frames:
+    codes: Codes
+    real: int
+    labels: npt.NDArray[np.int64] | None
+
+    def chunks(self) -> Iterator[tuple[int, Codes]]:
+        for start in range(0, len(self.codes), CHUNK):
+            yield start, self.codes[start : start + CHUNK]
+
+
+def verify_build(
+    stored: StoredBuild,
+    level: Level = "full",
+    *,
+    codes: Codes | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+    frames: int | None = None,
+    waves: bool = False,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Compare every form of a build with the golden model on every tensor.
+
+    ``codes`` [N, C, H, W]: the user's input codes, all of them unless ``frames`` says fewer;
+    without them the frames kept in the build, and seeded random ones past those.  ``labels``
+    [N] give accuracies.  ``level`` "golden" compares torch and golden alone.  ``waves``
+    leaves an FST file in work/.  Raises ModelError for input that does not fit, ToolError
+    where a simulator is missing; differences are in the verdict, see ``Verdict.require``.
+    """
+    chosen = _choose(stored, codes, labels, frames)
+    file = load_model_file(stored.model)
+    evaluator = TorchEvaluator(file.graph)
+    rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
+    torch_sum, rtl_sum = Comparison(), Comparison()
+    ties: list[int] = []
+    decisions: dict[str, list[npt.NDArray[np.int64]]] = {"torch": [], "golden": [], "rtl": []}
+    for start, part in chosen.chunks():
+        tensors = golden.run(stored.graph, part)
+        if progress is not None:
+            progress(f"torch and golden, frames {start} to {start + len(part) - 1}")
+        link = check_torch(stored.graph, evaluator, part, tensors, start)
+        torch_sum += link.comparison
+        ties.extend(link.ties)
+        if link.torch_decisions is not None:
+            decisions["torch"].append(link.torch_decisions)
+            decisions["golden"].append(_decide(stored, tensors[stored.graph.output]))
+        if rtl is not None:
+            compared, sums = rtl.check(tensors, start)
+            rtl_sum += compared
+            if link.torch_decisions is not None:
+                decisions["rtl"].append(_decide(stored, sums))
+    links = [Link("golden", "torch and NumPy", "", *_counts(torch_sum))]
+    for name in LINKS[1:]:
+        if name == "rtl" and rtl is not None:
+            links.append(Link("rtl", rtl.ran, "", *_counts(rtl_sum)))
+        elif name == "rtl":
+            links.append(Link(name, "", "not asked for: xnorhw verify runs it"))
+        else:
+            links.append(Link(name, "", "this form is not emitted"))
+    return Verdict(
+        frames=len(chosen.codes),
+        real=chosen.real,
+        random=len(chosen.codes) - chosen.real,
+        links=tuple(links),
+        first=torch_sum.first or rtl_sum.first,
+        decision_ties=tuple(ties),
+        rounding_dependent=len(stored.graph.rounding_dependent),
+        accuracy=_accuracies(chosen, decisions),
+        edited=_edited(stored.folder),
+        cycles_per_frame=rtl.cycles_per_frame if rtl is not None else None,
+        latency_cycles=rtl.latency_cycles if rtl is not None else None,
+        bound_cycles=stored.plan.figures.bound_cycles,
+    )
+
+
+def _counts(c: Comparison) -> tuple[int, int, int]:
+    return c.tensors, c.values, c.mismatches
+
+
+def _choose(
+    stored: StoredBuild, codes: Codes | None, labels: npt.NDArray[np.int64] | None, frames: int | None
+) -> _Frames:
+    if frames is not None and frames < 1:
+        raise ModelError(f"{frames} frames were asked for", module="frames", remedy="Ask for at least one")
+    if codes is not None:
+        if labels is not None and len(labels) != len(codes):
+            raise ModelError(
+                f"there are {len(labels)} labels for {len(codes)} frames",
+                module="labels",
+                remedy="Give one label a frame",
+            )
+        count = len(codes) if frames is None else min(frames, len(codes))
+        return _Frames(codes[:count], count, None if labels is None else labels[:count])
+    kept = stored.samples
+    count = len(kept.codes) if frames is None else frames
+    real = min(kept.real, count)
+    own = kept.codes[:count].astype(np.int64)
+    missing = count - len(own)
+    if missing > 0:
+        own = np.concatenate([own, random_codes(stored.graph, missing, seed=RANDOM_SEED + 1)])
+    return _Frames(own, real, None if kept.labels is None else kept.labels[:real])
+
+
+def _decide(stored: StoredBuild, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return golden.scores(stored.graph, sums).argmax(axis=1).astype(np.int64)
+
+
+def _accuracies(chosen: _Frames, decisions: dict[str, list[npt.NDArray[np.int64]]]) -> tuple[Accuracy, ...]:
+    if chosen.labels is None or not decisions["torch"]:
+        return ()
+    labels = chosen.labels
+    reference = np.concatenate(decisions["torch"])[: len(labels)]
+    result = []
+    for form, parts in decisions.items():
+        if not parts:
+            continue
+        own = np.concatenate(parts)[: len(labels)]
+        if len(own) < len(labels):
+            continue
+        differs = tuple(int(i) for i in np.flatnonzero(own != reference))
+        result.append(Accuracy(form, int((own == labels).sum()), len(labels), differs))
+    return tuple(result)
+
+
+def _edited(folder: Path) -> tuple[str, ...]:
+    found = build_folder.changes(folder)
+    return tuple(sorted((*found.edited, *found.missing)))
