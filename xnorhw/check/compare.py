@@ -13,7 +13,10 @@ __all__ = ["Comparison", "Difference", "compare"]
 
 @dataclass(frozen=True)
 class Difference:
-    """The first value that differs: frame, channel, (y, x), in tensor ``tensor``."""
+    """The first value that differs: frame, channel, (y, x), in tensor ``tensor``.
+
+    ``layer`` is the binary layer that makes the tensor, where that is known.
+    """
 
     link: str
     tensor: str
@@ -23,6 +26,7 @@ class Difference:
     x: int
     expected: float
     found: float
+    layer: str = ""
 
     def __str__(self) -> str:
         return (

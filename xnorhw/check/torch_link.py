@@ -92,7 +92,9 @@ def score_tolerance(graph: IntGraph, sums: npt.NDArray[np.int64]) -> npt.NDArray
             bias = term = np.float32(0) if op.bias is None else op.bias.reshape(1, -1, 1, 1)
         elif isinstance(op, HostBatchNorm):
             scale, bias = op.a.reshape(1, -1, 1, 1), op.b.reshape(1, -1, 1, 1)
-            term = bias if op.shift is None else np.maximum(np.abs(bias), np.abs(op.shift.reshape(bias.shape)))
+            term = (
+                bias if op.shift is None else np.maximum(np.abs(bias), np.abs(op.shift.reshape(bias.shape)))
+            )
         else:
             x = np.clip(x, np.float32(op.low), np.float32(op.high))
             continue

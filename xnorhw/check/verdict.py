@@ -80,9 +80,10 @@ class Verdict:
             raise VerifyError("no link ran, nothing was compared", module="verify")
         d = self.first
         raise VerifyError(
-            f"{d.link} differs from its reference: channel {d.channel}, pixel ({d.y}, {d.x}) of frame "
-            f"{d.frame} is {d.found:g}, expected {d.expected:g}; {self.mismatches} values differ in all",
-            module=d.tensor,
+            f"{d.link} differs from its reference: tensor {d.tensor}, channel {d.channel}, pixel "
+            f"({d.y}, {d.x}) of frame {d.frame} is {d.found:g}, expected {d.expected:g}; "
+            f"{self.mismatches} values differ in all",
+            module=d.layer or d.tensor,
             remedy="Build again; if it stays, report it with the build folder",
         )
 

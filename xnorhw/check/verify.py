@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
-from xnorhw.check.compare import Comparison
+from xnorhw.check.compare import Comparison, Difference
 from xnorhw.check.rtl_link import RtlLink
 from xnorhw.check.torch_link import check_torch
 from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
@@ -20,6 +21,7 @@ from xnorhw.emit.store import StoredBuild
 from xnorhw.frontends import TorchEvaluator, load_model_file
 from xnorhw.golden.codes import random_codes
 from xnorhw.ir.errors import ModelError
+from xnorhw.ir.int_graph import Product
 
 __all__ = ["Level", "verify_build"]
 
@@ -95,7 +97,7 @@ def verify_build(
         real=chosen.real,
         random=len(chosen.codes) - chosen.real,
         links=tuple(links),
-        first=torch_sum.first or rtl_sum.first,
+        first=_with_layer(stored, torch_sum.first or rtl_sum.first),
         decision_ties=tuple(ties),
         rounding_dependent=len(stored.graph.rounding_dependent),
         accuracy=_accuracies(chosen, decisions),
@@ -104,6 +106,17 @@ def verify_build(
         latency_cycles=rtl.latency_cycles if rtl is not None else None,
         bound_cycles=stored.plan.figures.bound_cycles,
     )
+
+
+def _with_layer(stored: StoredBuild, first: Difference | None) -> Difference | None:
+    """Name the binary layer behind the tensor: what a user looks for in the network."""
+    layer = ""
+    for node in stored.graph.nodes:
+        if isinstance(node.op, Product):
+            layer = node.output.name
+        if first is not None and node.output.name == first.tensor:
+            return dataclasses.replace(first, layer=layer)
+    return first
 
 
 def _counts(c: Comparison) -> tuple[int, int, int]:
