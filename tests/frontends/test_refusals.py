@@ -41,8 +41,10 @@ def refused(net: nn.Module, declared: fg.Input = BIPOLAR, **options: Any) -> Mod
 
 
 MODULES = {
-    "unknown": (nn.Sequential(xnn.BinaryConv2d(4, 4, 1), nn.LocalResponseNorm(2)), "1", "LocalResponseNorm"),
-    "average": (nn.Sequential(nn.AvgPool2d(2)), "0", "AvgPool2d"),
+    "unknown": (nn.Sequential(xnn.BinaryConv2d(4, 4, 1), nn.LocalResponseNorm(2)), "1", "sum of squares"),
+    "silu": (nn.Sequential(nn.SiLU()), "0", "SiLU is not known"),
+    "softmax": (nn.Sequential(nn.Softmax(1)), "0", "largest"),
+    "average": (nn.Sequential(nn.AvgPool2d(2)), "0", "average"),
     "conv_behind_sign": (
         nn.Sequential(xnn.Sign(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 1)),
         "2",
@@ -86,8 +88,8 @@ def test_the_way_out_of_a_plain_convolution() -> None:
 
 
 def test_unknown_modules_list_what_is_known() -> None:
-    error = refused(nn.Sequential(nn.Softmax(1)).eval())
-    for word in ("BinaryConv2d", "BatchNorm2d", "MaxPool2d", "max_pool2d", "replace={Softmax"):
+    error = refused(nn.Sequential(nn.GELU()).eval())
+    for word in ("BinaryConv2d", "BatchNorm2d", "MaxPool2d", "max_pool2d", "replace={GELU"):
         assert word in error.remedy
 
 
@@ -148,6 +150,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], str, str, bool]] = {
     "moved_batch": (lambda s, x: s.conv(x).view(-1, x.size(0)), "view_1", "moves the batch", True),
     "batch_arithmetic": (lambda s, x: s.conv(x).view(x.size(0) * 1, -1), "mul_1", "size of the batch", True),
     "flatten_all": (lambda s, x: torch.flatten(s.conv(x)), "flatten_1", "frames of a batch", True),
+    "size_of_size": (lambda s, x: F.relu(x.size(1)), "relu_1", "something else than a tensor", True),
+    "relu_of_size": (lambda s, x: torch.relu(x.size(1)), "relu_1", "something else than a tensor", True),
     "tuple": (lambda s, x: (s.conv(x), x), "the network", "several results", False),
     "dict": (lambda s, x: {"scores": s.conv(x)}, "the network", "several results", False),
     "constant": (lambda s, x: 3, "the network", "does not depend", False),
@@ -274,13 +278,19 @@ INPUTS = {
     "scale": (fg.Input((4,), scale=0.3), "power of two"),
     "nan": (fg.Input((4,), scale=float("nan")), "power of two"),
     "encoding": (fg.Input((4,), encoding="gray"), "gray"),  # type: ignore[arg-type]
+    "fraction": (fg.Input((4.5,)), "whole numbers"),  # type: ignore[arg-type]
+    "none": (None, "NoneType"),
 }
 
 
 @pytest.mark.parametrize(("declared", "word"), INPUTS.values(), ids=INPUTS.keys())
-def test_input_descriptions(declared: fg.Input, word: str) -> None:
+def test_input_descriptions(declared: Any, word: str) -> None:
     error = refused(nn.Sequential(conv()).eval(), declared)
     assert error.module == "input" and word in error.reason
+
+
+def test_what_is_no_network() -> None:
+    assert "OrderedDict" in refused(conv().state_dict()).reason  # type: ignore[arg-type]
 
 
 class TestReplace:

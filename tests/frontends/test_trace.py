@@ -214,6 +214,13 @@ def test_input_quant_and_its_scale() -> None:
     assert isinstance(conv, fg.BinaryConv2d) and conv.in_scale == table.scale == quant.scale
 
 
+def test_input_descriptions_become_plain_numbers() -> None:
+    declared = fg.Input([np.int64(4), 8, 6], np.int64(3), scale=1)  # type: ignore[arg-type]
+    graph = trace(nn.Sequential(xnn.BinaryConv2d(4, 2, 1)).eval(), declared)
+    assert graph.input == fg.Input((4, 8, 6), 3)
+    assert type(graph.input.bits) is int and type(graph.input.scale) is float
+
+
 def test_batch_norm_variants() -> None:
     net = nn.Sequential(
         xnn.BinaryConv2d(4, 4, 1),

@@ -42,10 +42,45 @@ def module_op(module: nn.Module, source: Value, place: Place, fed_by_sign: bool)
             f"is a class of your own on top of {_known_base(module)}, whose forward may do more",
             f"Use the class of xnorhw.nn, or give replace={{{type(module).__name__}: function}} to save",
         )
+    for cls, (reason, remedy) in _REASONS.items():
+        if isinstance(module, cls):
+            place.refuse(f"cannot be built: {reason}", remedy)
     place.refuse(
         "is not known, so nothing can be said about what it computes",
         f"{SUPPORTED}. Use one of these, or give replace={{{type(module).__name__}: function}} to save",
     )
+
+
+_REASONS: dict[type[nn.Module], tuple[str, str]] = {
+    nn.LocalResponseNorm: (
+        "its output depends on a sum of squares over channels, which no threshold expresses",
+        "Replace it by BatchNorm2d and retrain",
+    ),
+    nn.GroupNorm: (
+        "it normalises by statistics of the frame itself, which no fixed threshold expresses",
+        "Replace it by BatchNorm2d and retrain",
+    ),
+    nn.LayerNorm: (
+        "it normalises by statistics of the frame itself, which no fixed threshold expresses",
+        "Replace it by BatchNorm and retrain",
+    ),
+    nn.InstanceNorm2d: (
+        "it normalises by statistics of the frame itself, which no fixed threshold expresses",
+        "Replace it by BatchNorm2d and retrain",
+    ),
+    nn.Softmax: (
+        "it does not change which class is the largest, and its exponentials have no exact form",
+        "Leave it out of the network that is saved, and apply it to the scores",
+    ),
+    nn.LogSoftmax: (
+        "it does not change which class is the largest, and its logarithm has no exact form",
+        "Leave it out of the network that is saved, and apply it to the scores",
+    ),
+    nn.modules.pooling._AvgPoolNd: (
+        "an average of real values is no integer sum",
+        "Replace it by MaxPool2d, or by a BinaryConv2d with a stride, and retrain",
+    ),
+}
 
 
 def _known_base(module: nn.Module) -> str:

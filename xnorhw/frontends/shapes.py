@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+import operator
+from dataclasses import fields, replace
 from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
 import numpy as np
@@ -26,7 +27,7 @@ from xnorhw.ir.float_graph import (
 )
 from xnorhw.ir.geometry import Pads, WindowGeometry
 
-__all__ = ["check_input", "check_op", "input_value", "output_value", "validate"]
+__all__ = ["check_input", "check_op", "input_value", "normal_input", "output_value", "validate"]
 
 _F32 = np.dtype(np.float32)
 _PRODUCT: dict[str, np.dtype[Any]] = {"weight": np.dtype(np.int8), "scale": _F32, "bias": _F32}
@@ -67,6 +68,28 @@ def check_input(declared: Input) -> None:
             "Feed integer codes and give the scale to the first layer as in_scale, "
             "or begin the network with xnorhw.nn.InputQuant",
         )
+
+
+def normal_input(declared: Input) -> Input:
+    """``declared`` with plain Python numbers; ModelError where it is none or cannot be."""
+    if not isinstance(declared, Input):
+        raise ModelError(
+            f"the input is described by a {type(declared).__name__}",
+            module="input",
+            remedy="Give xnorhw.Input(shape=..., bits=..., signed=..., scale=...)",
+        )
+    try:
+        shape = tuple(operator.index(s) for s in declared.shape)
+        clean = Input(shape, operator.index(declared.bits), bool(declared.signed), float(declared.scale))
+    except TypeError:
+        raise ModelError(
+            f"{declared} does not describe an input: shape and bits are whole numbers, scale is a number",
+            module="input",
+            remedy="Give the shape of one input without the batch",
+        ) from None
+    clean = replace(clean, encoding=declared.encoding)
+    check_input(clean)
+    return clean
 
 
 def input_value(declared: Input) -> Value:

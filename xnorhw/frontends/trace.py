@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace as with_fields
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import torch.nn.functional as F
 from torch import fx, nn
@@ -14,36 +14,25 @@ from xnorhw.frontends.known_functions import FUNCTIONS, METHODS
 from xnorhw.frontends.known_modules import module_op
 from xnorhw.frontends.prove import prove
 from xnorhw.frontends.replace import Replacements, replaced
-from xnorhw.frontends.shapes import check_input, check_op, input_value, output_value
+from xnorhw.frontends.shapes import check_op, input_value, normal_input, output_value
 from xnorhw.frontends.source import line_here, line_of
 from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Place, Result
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
-    BatchNorm,
-    BinaryConv2d,
-    BinaryLinear,
     BipolarQuant,
     Flatten,
     FloatGraph,
     FloatNode,
     FloatOp,
-    Hardtanh,
     Input,
     InputQuant,
     MaxPool2d,
-    MultiThreshold,
-    Quant,
-    Relu,
     Value,
 )
 
 __all__ = ["trace"]
 
 _ROOT = "net"
-_OPS = (
-    InputQuant, BinaryConv2d, BinaryLinear, BatchNorm, BipolarQuant, Quant, MultiThreshold, Relu, Hardtanh,
-    MaxPool2d, Flatten,
-)  # fmt: skip
 
 
 def trace(net: nn.Module, declared: Input, replace: Replacements | None = None) -> FloatGraph:
@@ -54,7 +43,11 @@ def trace(net: nn.Module, declared: Input, replace: Replacements | None = None) 
     module, the reason and the source line where there is one, for everything that cannot be
     taken; and where the graph, run on three seeded random inputs, differs from ``net``.
     """
-    check_input(declared)
+    if not isinstance(net, nn.Module):
+        raise ModelError(
+            f"a {type(net).__name__} is no network", module="net", remedy="Give a torch.nn.Module in eval"
+        )
+    declared = normal_input(declared)
     net = replaced(net, replace)
     _check_eval(net)
     _check_signature(net)
@@ -247,9 +240,9 @@ class _Builder:
             kwargs = {k: v for k, v in kwargs.items() if k != "input"}
         try:
             made: Result = handler(place, *args, **kwargs)
-        except TypeError as error:
+        except (TypeError, AttributeError, IndexError) as error:
             place.refuse(f"is called in a way that is not known: {error}", SUPPORTED)
-        if made is not None and not isinstance(made, _OPS):
+        if made is not None and not isinstance(made, get_args(FloatOp)):
             self.env[node] = made  # a size
             return
         self._emit(node, made, args[0], name, function)
@@ -263,11 +256,16 @@ class _Builder:
         place.refuse("is not known", SUPPORTED)
 
     def _emit(self, node: fx.Node, op: FloatOp | None, source: Value, name: str, kind: str) -> None:
-        if op is None or (isinstance(op, Flatten) and source.layout == "C"):
+        if op is None:
             self.env[node] = source
             return
         if not isinstance(source, Value):
-            raise ModelError(f"{kind} is called on something else than a tensor", module=name)
+            raise ModelError(
+                f"{kind} is called on something else than a tensor{_at(node)}", module=name, remedy=SUPPORTED
+            )
+        if isinstance(op, Flatten) and source.layout == "C":
+            self.env[node] = source
+            return
         if node.op == "call_module":
             name = self._again(name)
         if isinstance(op, InputQuant):
