@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +97,10 @@ def train_digits(
 ) -> Trained:
     """Train ``networks.digits`` on ``digits_data``; ``epochs`` overrides the recipe's.
 
-    The same seed gives the same weights on the same processor type and thread count.
-    ``progress`` is called after each epoch.  torch's global random state is left as it was.
+    The same seed gives the same weights on the same processor type.  Training runs on one
+    thread: the layers are too small to share, and threads that wait for each other on a
+    busy machine cost minutes.  ``progress`` is called after each epoch.  torch's global
+    random state and its number of threads are left as they were.
     """
     total = recipe.epochs if epochs is None else epochs
     if total < 1:
@@ -105,7 +108,7 @@ def train_digits(
     data = digits_data(seed, recipe.test_share)
     pixels = torch.from_numpy(data.train_pixels).float()
     labels = torch.from_numpy(data.train_labels)
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = digits(recipe.width)
         optimizer = torch.optim.Adam(net.parameters(), lr=recipe.learning_rate)
@@ -130,6 +133,16 @@ def train_digits(
         decisions = net(torch.from_numpy(data.test_pixels).float()).argmax(dim=1).numpy()
     accuracy = float(np.mean(decisions == data.test_labels))
     return Trained(net, accuracy, data.test_pixels, data.test_labels)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:
