@@ -118,7 +118,7 @@ module xh_mvu #(
 
     logic [SIMD-1:0] weight;
     logic [SUM_BITS-1:0] sum, sum_q;
-    logic signed [START_BITS-1:0] start_q;
+    logic signed [START_BITS-1:0] start_q, start;
     acc_t addend, init;
     acc_t acc_q;
 
@@ -143,7 +143,8 @@ module xh_mvu #(
       end
     end
 
-    assign init = HALVED ? acc_t'(start_q >>> 1) : acc_t'(start_q);
+    assign start = HALVED ? start_q >>> 1 : start_q;
+    assign init  = acc_t'(start);
 
     always_ff @(posedge clk_i) begin
       if (sum_valid_q && acc_ready) acc_q <= (sum_first_q ? init : acc_q) + addend;

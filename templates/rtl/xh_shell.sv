@@ -6,7 +6,8 @@
 // frames that can be in flight, and leaves with the last beat of that frame's result.  The
 // input waits while the FIFO is full.  The last beat of a result waits for its flag, since a
 // network that does not look at its last rows may know the result before the frame has
-// arrived in whole.
+// arrived in whole.  It waits in the core: a core ends in a register, which lets the rest of
+// the frame in behind it.
 //
 // A tlast inside a frame and a beat with bytes missing set sticky error bits; the beats are
 // counted on as they are, and the way back is a soft reset.  Soft reset (CONTROL bit 0)

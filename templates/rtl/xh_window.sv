@@ -53,22 +53,34 @@ module xh_window #(
   localparam int unsigned TAPS       = KERNEL_Y * KERNEL_X;
   localparam int unsigned TAP_GROUPS = TAPS / TAPS_PER_WORD;
 
-  // distances in the stream of words; signed, because a padded window starts before the map
-  localparam int WORDS  = int'(WORDS_PER_PIXEL);
-  localparam int ROW    = int'(WIDTH) * WORDS;
-  localparam int FRAME  = int'(HEIGHT) * ROW;
-  localparam int RING   = int'(DEPTH);
-  localparam int ROWS   = int'(OUT_HEIGHT);
-  localparam int COLUMNS = int'(OUT_WIDTH);
-  localparam int SPAN   = int'((KERNEL_Y - 1) * DILATION_Y) * ROW
-                          + int'((KERNEL_X - 1) * DILATION_X) * WORDS + WORDS;
-  localparam int ORIGIN = -(int'(PAD_TOP) * ROW + int'(PAD_LEFT) * WORDS);
+  // Distances in the stream of words.  A padded window starts before the map, so they are signed:
+  // the unsigned parameters go through typed constants first, for a cast alone is read as
+  // unsigned by yosys.
+  localparam int WORDS    = WORDS_PER_PIXEL;
+  localparam int MAP_Y    = HEIGHT;
+  localparam int MAP_X    = WIDTH;
+  localparam int TAPS_X   = KERNEL_X;
+  localparam int REACH_Y  = (KERNEL_Y - 1) * DILATION_Y;
+  localparam int REACH_X  = (KERNEL_X - 1) * DILATION_X;
+  localparam int TAP_Y    = DILATION_Y;
+  localparam int TAP_X    = DILATION_X;
+  localparam int MOVE_Y   = STRIDE_Y;
+  localparam int MOVE_X   = STRIDE_X;
+  localparam int TOP      = PAD_TOP;
+  localparam int LEFT     = PAD_LEFT;
+  localparam int OUT_Y    = OUT_HEIGHT;
+  localparam int OUT_X    = OUT_WIDTH;
+  localparam int RING     = DEPTH;
+  localparam int ROW      = MAP_X * WORDS;
+  localparam int FRAME    = MAP_Y * ROW;
+  localparam int SPAN     = REACH_Y * ROW + REACH_X * WORDS + WORDS;
+  localparam int ORIGIN   = -(TOP * ROW + LEFT * WORDS);
 
   // how far the origin moves to the next pixel, to the next row, to the next frame
-  localparam int STEP_PIXEL = int'(STRIDE_X) * WORDS;
-  localparam int STEP_LINE  = int'(OUT_WIDTH - 1) * STEP_PIXEL;
-  localparam int STEP_ROW   = int'(STRIDE_Y) * ROW - STEP_LINE;
-  localparam int STEP_FRAME = FRAME - (ROWS - 1) * int'(STRIDE_Y) * ROW - STEP_LINE;
+  localparam int STEP_PIXEL = MOVE_X * WORDS;
+  localparam int STEP_LINE  = (OUT_X - 1) * STEP_PIXEL;
+  localparam int STEP_ROW   = MOVE_Y * ROW - STEP_LINE;
+  localparam int STEP_FRAME = FRAME - (OUT_Y - 1) * MOVE_Y * ROW - STEP_LINE;
 
   // What one window may need at once, the most over all of them.  As a function of the origin it
   // rises, stays and falls, so each row's most is next to where the plateau begins.
@@ -76,13 +88,13 @@ module xh_window #(
     int plateau, row, column, origin, need, most;
     plateau = (SPAN <= FRAME) ? 0 : FRAME - SPAN;
     most = 0;
-    for (int line = 0; line < ROWS; line++) begin
-      row = ORIGIN + line * int'(STRIDE_Y) * ROW;
+    for (int line = 0; line < OUT_Y; line++) begin
+      row = ORIGIN + line * MOVE_Y * ROW;
       column = (plateau > row) ? (plateau - row + STEP_PIXEL - 1) / STEP_PIXEL : 0;
       for (int back = 0; back < 2; back++) begin
         origin = row + ((column - back) * STEP_PIXEL);
         if (column - back < 0) origin = row;
-        if (column - back >= COLUMNS) origin = row + STEP_LINE;
+        if (column - back >= OUT_X) origin = row + STEP_LINE;
         need = ((origin + SPAN < FRAME) ? origin + SPAN : FRAME) - ((origin > 0) ? origin : 0);
         if (need > most) most = need;
       end
@@ -167,13 +179,17 @@ module xh_window #(
 
   typedef logic signed [LEVEL_BITS-1:0] level_t;
 
+  localparam level_t LEVEL_SPAN  = level_t'(SPAN);
+  localparam level_t LEVEL_FRAME = level_t'(FRAME);
+  localparam level_t LEVEL_RING  = level_t'(RING);
+
   level_t written_q, ahead_q;
   level_t step;
   logic readable, write;
   logic valid_q;
 
-  assign readable  = ahead_q >= level_t'(SPAN) || written_q >= level_t'(FRAME);
-  assign s_ready_o = ahead_q < level_t'(RING) || written_q < level_t'(RING);
+  assign readable  = ahead_q >= LEVEL_SPAN || written_q >= LEVEL_FRAME;
+  assign s_ready_o = ahead_q < LEVEL_RING || written_q < LEVEL_RING;
   assign write     = s_valid_i && s_ready_o;
   assign issue     = readable && (m_ready_i || !valid_q);
 
@@ -189,7 +205,7 @@ module xh_window #(
       written_q <= '0;
       ahead_q   <= level_t'(-ORIGIN);
     end else begin
-      written_q <= written_q - ((issue && frame_end) ? level_t'(FRAME) : '0) + level_t'({1'b0, write});
+      written_q <= written_q - ((issue && frame_end) ? LEVEL_FRAME : '0) + level_t'({1'b0, write});
       ahead_q   <= ahead_q - step + level_t'({1'b0, write});
     end
   end
@@ -203,18 +219,17 @@ module xh_window #(
   logic [TAPS-1:0] on_map;
 
   for (genvar k = 0; k < KERNEL_Y; k++) begin : gen_row_on_map
-    localparam int PLACE = k * int'(DILATION_Y) - int'(PAD_TOP);
-    localparam int FIRST = (PLACE < 0) ? (int'(STRIDE_Y) - 1 - PLACE) / int'(STRIDE_Y) : 0;
-    localparam int PAST  = (PLACE < int'(HEIGHT))
-                           ? (int'(HEIGHT) - PLACE + int'(STRIDE_Y) - 1) / int'(STRIDE_Y) : 0;
+    localparam int PLACE = k * TAP_Y - TOP;
+    localparam int FIRST = (PLACE < 0) ? (MOVE_Y - 1 - PLACE) / MOVE_Y : 0;
+    localparam int PAST  = (PLACE < MAP_Y) ? (MAP_Y - PLACE + MOVE_Y - 1) / MOVE_Y : 0;
     logic after_first, before_past;
 
     if (FIRST <= 0) begin : gen_from_start
       assign after_first = 1'b1;
     end else begin : gen_first
-      assign after_first = FIRST < int'(OUT_HEIGHT) && y >= Y_BITS'(FIRST);
+      assign after_first = FIRST < OUT_Y && y >= Y_BITS'(FIRST);
     end
-    if (PAST >= int'(OUT_HEIGHT)) begin : gen_to_end
+    if (PAST >= OUT_Y) begin : gen_to_end
       assign before_past = 1'b1;
     end else if (PAST > 0) begin : gen_past
       assign before_past = y < Y_BITS'(PAST);
@@ -225,18 +240,17 @@ module xh_window #(
   end
 
   for (genvar k = 0; k < KERNEL_X; k++) begin : gen_column_on_map
-    localparam int PLACE = k * int'(DILATION_X) - int'(PAD_LEFT);
-    localparam int FIRST = (PLACE < 0) ? (int'(STRIDE_X) - 1 - PLACE) / int'(STRIDE_X) : 0;
-    localparam int PAST  = (PLACE < int'(WIDTH))
-                           ? (int'(WIDTH) - PLACE + int'(STRIDE_X) - 1) / int'(STRIDE_X) : 0;
+    localparam int PLACE = k * TAP_X - LEFT;
+    localparam int FIRST = (PLACE < 0) ? (MOVE_X - 1 - PLACE) / MOVE_X : 0;
+    localparam int PAST  = (PLACE < MAP_X) ? (MAP_X - PLACE + MOVE_X - 1) / MOVE_X : 0;
     logic after_first, before_past;
 
     if (FIRST <= 0) begin : gen_from_start
       assign after_first = 1'b1;
     end else begin : gen_first
-      assign after_first = FIRST < int'(OUT_WIDTH) && x >= X_BITS'(FIRST);
+      assign after_first = FIRST < OUT_X && x >= X_BITS'(FIRST);
     end
-    if (PAST >= int'(OUT_WIDTH)) begin : gen_to_end
+    if (PAST >= OUT_X) begin : gen_to_end
       assign before_past = 1'b1;
     end else if (PAST > 0) begin : gen_past
       assign before_past = x < X_BITS'(PAST);
@@ -261,8 +275,8 @@ module xh_window #(
   endfunction
 
   // how far behind the origin a tap lies
-  function automatic int place(int unsigned tap);
-    place = int'((tap / KERNEL_X) * DILATION_Y) * ROW + int'((tap % KERNEL_X) * DILATION_X) * WORDS;
+  function automatic int place(int tap);
+    place = (tap / TAPS_X) * TAP_Y * ROW + (tap % TAPS_X) * TAP_X * WORDS;
   endfunction
 
   addr_t write_address;

@@ -1,11 +1,12 @@
 // The compiled bench: sends frames through the IP and writes down what comes back.
 //
 //   bench input=FILE result=FILE beats=FILE in_beats=N out_beats=N frames=N timeout=CLOCKS
-//         [select=K] [seed=N] [source=PERCENT] [sink=PERCENT] [waves=FILE]
+//         [select=K] [seed=N] [source=PERCENT] [sink=PERCENT] [hold=CLOCKS] [waves=FILE]
 //
 // input holds the frames as bytes; result receives the result beats as bytes; beats receives,
 // as text, the clock of each frame's first input beat and last result beat.  All frames form
-// one packet.  source and sink are the chances that a side waits in a clock.  Standard output
+// one packet.  source and sink are the chances that a side waits in a clock; in the first `hold`
+// clocks nothing is read at all, so that everything fills up.  Standard output
 // has one line a finished frame ("frame N"), one a register ("register OFFSET VALUE") and, at
 // the end, "done".  Exit codes: 0 done, 3 nothing moved for `timeout` clocks, 4 a stream rule
 // was broken, 5 wrong usage.
@@ -163,6 +164,7 @@ int Bench::frames() {
     const uint64_t frames = number(options_, "frames", 0);
     const uint64_t timeout = number(options_, "timeout", 0);
     const uint64_t source = number(options_, "source", 0), sink = number(options_, "sink", 0);
+    const uint64_t hold = clock_ + number(options_, "hold", 0);
     const size_t beat_bytes = number(options_, "beat_bytes", 0);
     std::ifstream input(text(options_, "input"), std::ios::binary);
     std::ofstream result(text(options_, "result"), std::ios::binary);
@@ -188,7 +190,7 @@ int Bench::frames() {
             offered = true;
         }
         top_->s_axis_tvalid = offered;
-        top_->m_axis_tready = !sink_chance.percent(sink);
+        top_->m_axis_tready = clock_ >= hold && !sink_chance.percent(sink);
         settle();
         const bool take_in = offered && top_->s_axis_tready;
         const bool take_out = top_->m_axis_tvalid && top_->m_axis_tready;

@@ -89,7 +89,10 @@ class Source:
             dut.s_axis_tlast.value = last
             dut.s_axis_tvalid.value = 1
             await edge
+            waited = 0
             while not dut.s_axis_tready.value:
+                waited += 1
+                assert waited <= CONFIG["timeout_cycles"], f"deadlock: input beat {self.sent} is not taken"
                 await edge
             self.sent += 1
         dut.s_axis_tvalid.value = 0
@@ -130,20 +133,22 @@ class AxiLite:
     def __init__(self, dut) -> None:
         self.dut = dut
 
+    async def handshake(self, waiting, answering) -> None:
+        """Raise ``waiting`` until ``answering`` is 1 at a clock edge."""
+        waiting.value = 1
+        for _ in range(100):
+            await RisingEdge(self.dut.clk_i)
+            if answering.value:
+                waiting.value = 0
+                return
+        raise AssertionError(f"{answering._name} does not come")
+
     async def read(self, address: int) -> int:
         """The 32-bit register at a byte address."""
-        dut, edge = self.dut, RisingEdge(self.dut.clk_i)
+        dut = self.dut
         dut.s_axi_araddr.value = address
-        dut.s_axi_arvalid.value = 1
-        await edge
-        while not dut.s_axi_arready.value:
-            await edge
-        dut.s_axi_arvalid.value = 0
-        dut.s_axi_rready.value = 1
-        await edge
-        while not dut.s_axi_rvalid.value:
-            await edge
-        dut.s_axi_rready.value = 0
+        await self.handshake(dut.s_axi_arvalid, dut.s_axi_arready)
+        await self.handshake(dut.s_axi_rready, dut.s_axi_rvalid)
         assert int(dut.s_axi_rresp.value) == 0
         return int(dut.s_axi_rdata.value)
 
@@ -153,20 +158,10 @@ class AxiLite:
         dut.s_axi_awaddr.value = address
         dut.s_axi_wdata.value = data
         dut.s_axi_wstrb.value = strobes
-        order = ["aw", "w"]
-        for channel in reversed(order) if data_first else order:
-            valid = getattr(dut, f"s_axi_{channel}valid")
-            ready = getattr(dut, f"s_axi_{channel}ready")
-            valid.value = 1
-            await RisingEdge(dut.clk_i)
-            while not ready.value:
-                await RisingEdge(dut.clk_i)
-            valid.value = 0
-        dut.s_axi_bready.value = 1
-        await RisingEdge(dut.clk_i)
-        while not dut.s_axi_bvalid.value:
-            await RisingEdge(dut.clk_i)
-        dut.s_axi_bready.value = 0
+        channels = [(dut.s_axi_awvalid, dut.s_axi_awready), (dut.s_axi_wvalid, dut.s_axi_wready)]
+        for valid, ready in reversed(channels) if data_first else channels:
+            await self.handshake(valid, ready)
+        await self.handshake(dut.s_axi_bready, dut.s_axi_bvalid)
         assert int(dut.s_axi_bresp.value) == 0
 
 

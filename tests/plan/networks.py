@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
 
 import numpy as np
 
@@ -41,8 +42,14 @@ class Pool:
     ceil_mode: bool = False
 
 
+Layer = Union[Conv, Linear, Pool]
+
+
 def network(
-    shape: tuple[int, int, int], layers: list[Conv | Linear | Pool], kind: IntType | None = None, seed: int = 0
+    shape: tuple[int, int, int],
+    layers: list[Layer],
+    kind: IntType | None = None,
+    seed: int = 0,
 ) -> IntGraph:
     """A graph with random weights, thresholds and directions; ``kind`` is bipolar by default."""
     draw = np.random.default_rng(seed)
@@ -94,7 +101,7 @@ def network(
 
 def street_view() -> IntGraph:
     """The nine-layer network of the street-view digits: 59 million products a frame."""
-    layers: list[Conv | Linear | Pool] = [
+    layers: list[Layer] = [
         Conv(64),
         Conv(64),
         Pool(),

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from xnorhw.ir.geometry import Pads, WindowGeometry
-from xnorhw.plan.model import Converter, Fifo, MatrixUnit, Memory, PoolUnit, Resources, StartRom, WeightRom, Window
+from xnorhw.plan.model import (
+    Converter,
+    Fifo,
+    MatrixUnit,
+    Memory,
+    PoolUnit,
+    Resources,
+    StartRom,
+    WeightRom,
+    Window,
+)
 from xnorhw.plan.resources import block_ram, fifo_resources, lut_ram, lut_rom, unit_resources
 
 TABLE = json.loads(Path(__file__).with_name("yosys_units.json").read_text())
@@ -21,8 +31,7 @@ SLACK = 32
 
 def formula(entry: dict[str, Any]) -> Resources:
     """What the plan says of a recorded unit."""
-    p = {k: v for k, v in entry["parameters"].items()}
-    n = {k.lower(): int(v) for k, v in p.items() if v.isdigit()}
+    n = {k.lower(): int(v) for k, v in entry["parameters"].items() if v.isdigit()}
     module = entry["module"]
     if module == "xh_fifo":
         return fifo_resources(n["width"], Fifo(n["depth"]))
@@ -115,7 +124,15 @@ def test_the_table_covers_every_unit() -> None:
 
 @pytest.mark.parametrize(
     ("width", "depth", "bram36"),
-    [(1, 16384, 0.5), (1, 16385, 1.0), (36, 512, 0.5), (37, 512, 1.0), (9, 2048, 0.5), (64, 576, 2.0), (18, 1024, 0.5)],
+    [
+        (1, 16384, 0.5),
+        (1, 16385, 1.0),
+        (36, 512, 0.5),
+        (37, 512, 1.0),
+        (9, 2048, 0.5),
+        (64, 576, 2.0),
+        (18, 1024, 0.5),
+    ],
 )
 def test_block_ram_by_the_device_table(width: int, depth: int, bram36: float) -> None:
     assert block_ram(width, depth) == bram36

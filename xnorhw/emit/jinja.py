@@ -8,7 +8,12 @@ import jinja2
 
 from xnorhw import resources
 
-__all__ = ["render"]
+__all__ = ["one_line", "render"]
+
+
+def one_line(text: str) -> str:
+    """A name as it may stand in a comment or a string of generated code: one printable line."""
+    return "".join(c if c.isprintable() and c not in '"\\' else "_" for c in text)
 
 
 def _flag(value: bool) -> str:
@@ -40,6 +45,7 @@ def _environment() -> jinja2.Environment:
         newline_sequence="\n",
     )
     environment.filters["flag"] = _flag
+    environment.filters["one_line"] = one_line
     environment.filters["vector"] = _vector
     return environment
 
@@ -48,6 +54,6 @@ def render(template: str, **values: object) -> str:
     """The text of ``templates/<template>`` for ``values``; line ends are "\\n".
 
     Filters of its own: ``flag`` prints a bool as 1'b0 or 1'b1, ``vector(bits)`` an unsigned
-    int as a sized hexadecimal literal.
+    int as a sized hexadecimal literal, ``one_line`` a name as it may stand in a comment.
     """
     return _environment().get_template(template).render(**values)

@@ -17,6 +17,7 @@ from xnorhw import resources
 from xnorhw.emit.folder import json_bytes
 from xnorhw.emit.summary import Summary
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import IntGraph, MaxPool
 from xnorhw.plan.model import (
     LayerPlan,
@@ -33,6 +34,7 @@ __all__ = ["LayerReport", "Report", "Weights", "make_report", "report_html", "re
 
 FORMAT = "1.0"
 SOURCE = "formula"
+CHAIN = ("golden", "c", "hls", "rtl")
 KINDS = ("lut", "ff", "bram36", "uram", "dsp")
 KIND_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
@@ -153,7 +155,9 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
         resources=figures.resources,
         shell=figures.shell,
         budget=figures.budget,
-        weights=Weights(bits, 4 * bits, sum(layer.rom_bits for layer in layers) // 8, bits / (32 * bits)),
+        weights=Weights(
+            bits, 4 * bits, ceil_div(sum(layer.rom_bits for layer in layers), 8), bits / (32 * bits)
+        ),
         layers=layers,
         rounding_dependent=tuple((r.tensor, r.channel) for r in graph.rounding_dependent),
     )
@@ -261,6 +265,7 @@ def report_html(
             report=report,
             summary=summary,
             verdict=verdict,
+            chain=[link for link in CHAIN if verdict and link in verdict["chain"]],
             kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
             used=report.resources + report.shell,
             pipeline=pipeline(_stages(graph, plan)),

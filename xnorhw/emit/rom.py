@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from xnorhw.emit.jinja import one_line
 from xnorhw.emit.rtl import check_prefix
-from xnorhw.emit.wiring import one_line, rom_file
+from xnorhw.emit.wiring import rom_file
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.pack import start_words, weight_words
 from xnorhw.plan.model import MatrixUnit, Plan, StartRom, WeightRom

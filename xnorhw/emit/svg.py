@@ -48,6 +48,7 @@ def bars(rows: Sequence[Bar], *, limit: float | None = None, rule: float | None 
         f'<svg class="bars" viewBox="0 0 {LABEL + PLOT + VALUE} {height}" role="img" '
         f'xmlns="http://www.w3.org/2000/svg">'
     ]
+    values = []
     for i, row in enumerate(rows):
         y = 4 + i * ROW
         out.append(
@@ -64,12 +65,11 @@ def bars(rows: Sequence[Bar], *, limit: float | None = None, rule: float | None 
         if row.marker is not None:
             at = LABEL + PLOT * row.marker / top
             out.append(f'<line class="marker" x1="{at:.1f}" y1="{y}" x2="{at:.1f}" y2="{y + ROW - 2}"/>')
-        out.append(f'<text class="value" x="{x + 8:.1f}" y="{y + 16}">{row.total:,.0f}</text>')
+        values.append(f'<text class="value" x="{x + 8:.1f}" y="{y + 16}">{row.total:,.0f}</text>')
     if rule is not None:
         at = LABEL + PLOT * rule / top
         out.append(f'<line class="rule" x1="{at:.1f}" y1="0" x2="{at:.1f}" y2="{height}"/>')
-    out.append("</svg>")
-    return Markup("\n".join(out))
+    return Markup("\n".join([*out, *values, "</svg>"]))
 
 
 BOX_W = 150

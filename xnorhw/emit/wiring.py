@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from xnorhw.emit.jinja import one_line
 from xnorhw.ir.errors import FitError
 from xnorhw.plan.model import (
     Converter,
@@ -25,7 +26,7 @@ from xnorhw.plan.model import (
     Window,
 )
 
-__all__ = ["Classes", "Instance", "Link", "Netlist", "identifiers", "netlist", "one_line", "rom_file"]
+__all__ = ["Classes", "Instance", "Link", "Netlist", "identifiers", "netlist", "rom_file"]
 
 INPUT = "input"
 OUTPUT = "output"
@@ -122,11 +123,6 @@ def identifiers(names: tuple[str, ...]) -> dict[str, str]:
         taken.add(candidate.lower())
         result[name] = candidate
     return result
-
-
-def one_line(text: str) -> str:
-    """A name as it may stand in a comment or a string of generated code: one printable line."""
-    return "".join(c if c.isprintable() and c not in '"\\' else "_" for c in text)
 
 
 def rom_file(prefix: str, rom: WeightRom | StartRom) -> str:

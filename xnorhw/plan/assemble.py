@@ -136,7 +136,9 @@ class _Chain:
             self._add(Converter(unit, step.in_bits, step.out_bits, step.packet_bits), step.stream, job)
         self._packed = packed
 
-    def _windows(self, window: Window, layer: str, stream: Stream, loops: tuple[tuple[str, int], ...]) -> None:
+    def _windows(
+        self, window: Window, layer: str, stream: Stream, loops: tuple[tuple[str, int], ...]
+    ) -> None:
         self._connect(window.name)
         self._add(window, stream, Job(layer, window.name, loops, stream.tensor, stream.tensor))
 

@@ -15,17 +15,23 @@ from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources,
 from xnorhw.plan.schedule import Schedule, Stage, schedule, window_ring
 from xnorhw.plan.starts import AccumulatorWidths
 
-__all__ = ["Design", "Pick", "Prices", "design", "stages", "unit_cycles"]
+__all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "stages", "unit_cycles"]
+
+
+# A deeper ROM becomes block RAM by itself in the tools (they move its address register into it).
+LUT_ROM_DEPTH = 256
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A layer's folding as decided: ``memory`` "auto", "lut" or "block"; taps a clock of its pools."""
+    """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order."""
 
     pe: int
     simd: int
     memory: str
+    ring: str
     pool_taps: tuple[int, ...]
+    pool_rings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def design(
         *works,
         *(s.in_words for s in line),
     )
-    plan = schedule(line, line[0].in_words, period)
+    plan = schedule(line, input_frame(layers[0], beat_bits).beats, period)
     depths = dict(plan.depths)
     choices = tuple(
         _choice(layer, shape, width, pick, depths, prices)
@@ -155,25 +161,30 @@ def _choice(
     prices: Prices,
 ) -> LayerChoice:
     width, depth = shape.pe * shape.simd, shape.groups * shape.folds
-    memory = Memory(pick.memory) if pick.memory != "auto" else _rom_memory(width, depth, prices)
+    memory = _rom_memory(pick.memory, width, depth, prices)
     ring_depth = depths.get(layer.name, 0)
-    ring = _ring_memory(shape.lanes * layer.act.bits, ring_depth, shape.taps_per_word, prices)
+    ring = _ring_memory(pick.ring, shape.lanes * layer.act.bits, ring_depth, shape.taps_per_word, prices)
     pool_depths = tuple(depths[p.name] for p in layer.pools)
     pool_rings = tuple(
-        _ring_memory(shape.pe, d, taps, prices) for d, taps in zip(pool_depths, pick.pool_taps, strict=True)
+        _ring_memory(wish, shape.pe, depth, taps, prices)
+        for wish, depth, taps in zip(pick.pool_rings, pool_depths, pick.pool_taps, strict=True)
     )
     return LayerChoice(
         layer, shape, widths, memory, ring_depth, ring, pick.pool_taps, pool_depths, pool_rings
     )
 
 
-def _rom_memory(width: int, depth: int, prices: Prices) -> Memory:
-    return prices.cheaper(
-        rom_resources(width, depth, Memory.LUT), rom_resources(width, depth, Memory.BLOCK)
-    )
+def _rom_memory(wish: str, width: int, depth: int, prices: Prices) -> Memory:
+    if wish != "auto":
+        return Memory(wish)
+    if depth > LUT_ROM_DEPTH:
+        return Memory.BLOCK
+    return prices.cheaper(rom_resources(width, depth, Memory.LUT), rom_resources(width, depth, Memory.BLOCK))
 
 
-def _ring_memory(width: int, depth: int, copies: int, prices: Prices) -> Memory:
+def _ring_memory(wish: str, width: int, depth: int, copies: int, prices: Prices) -> Memory:
+    if wish != "auto":
+        return Memory(wish)
     return prices.cheaper(
         ring_resources(width, depth, copies, Memory.LUT), ring_resources(width, depth, copies, Memory.BLOCK)
     )

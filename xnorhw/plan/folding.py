@@ -11,7 +11,7 @@ from xnorhw.ir.errors import FitError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.geometry import divisors, legal_simd, legal_taps
 from xnorhw.plan.layers import ChipLayer, ChipPool, chip_layers
-from xnorhw.plan.model import Memory, Plan, PoolUnit
+from xnorhw.plan.model import Plan, PoolUnit, Unit, Window
 
 __all__ = [
     "Folding",
@@ -26,6 +26,7 @@ __all__ = [
 _FORMAT = "xnorhw-folding"
 _MAJOR, _MINOR = 1, 0
 _MEMORIES = ("auto", "block", "lut")
+_LAYER_OPTIONS = ("pixels", "memory", "window_memory", "legal")
 _REMEDY_FILE = "Start from the folding.json that a build writes"
 
 
@@ -33,7 +34,8 @@ _REMEDY_FILE = "Start from the folding.json that a build writes"
 class LayerFolding:
     """A layer's folding: ``pe`` output channels and ``simd`` inputs each clock.
 
-    ``pixels`` a clock is 1.  ``memory``: "lut", "block", or "auto" for the planner's choice.
+    ``pixels`` a clock is 1.  ``memory`` holds the weights, ``window_memory`` the rows that
+    the window keeps: "lut", "block", or "auto" for the planner's choice.
     """
 
     name: str
@@ -41,14 +43,16 @@ class LayerFolding:
     simd: int
     pixels: int = 1
     memory: str = "auto"
+    window_memory: str = "auto"
 
 
 @dataclass(frozen=True)
 class PoolFolding:
-    """A pool's folding: kernel taps a clock."""
+    """A pool's folding: kernel taps a clock, and the memory of its window."""
 
     name: str
     taps_per_word: int
+    window_memory: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,28 @@ def next_named(entries: tuple[LayerFolding, ...], name: str) -> LayerFolding:
 
 def folding_of(plan: Plan) -> Folding:
     """The folding that ``plan`` was built with, complete: building with it gives the plan again."""
-    pools = []
-    for layer in plan.layers:
-        jobs = {job.unit: job.writes for job in plan.jobs}
-        for name in layer.pools:
+    windows = {e.target: e.source for e in plan.edges if isinstance(_unit(plan, e.source), Window)}
+    writes = {job.unit: job.writes for job in plan.jobs}
+    layers, pools = [], []
+    for x in plan.layers:
+        memory = _window_memory(plan, windows.get(x.matrix))
+        layers.append(LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value, memory))
+        for name in x.pools:
             unit = plan.unit(name)
             assert isinstance(unit, PoolUnit)
-            pools.append(PoolFolding(jobs[name], unit.taps_per_word))
-    layers = tuple(LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value) for x in plan.layers)
-    return Folding(layers, tuple(pools))
+            memory = _window_memory(plan, windows[name])
+            pools.append(PoolFolding(writes[name], unit.taps_per_word, memory))
+    return Folding(tuple(layers), tuple(pools))
+
+
+def _unit(plan: Plan, name: str) -> Unit | None:
+    return next((u for u in plan.units if u.name == name), None)
+
+
+def _window_memory(plan: Plan, name: str | None) -> str:
+    """The memory of a window; a layer without one leaves the choice open."""
+    unit = None if name is None else plan.unit(name)
+    return unit.memory.value if isinstance(unit, Window) else "auto"
 
 
 # --- legality --------------------------------------------------------------------------------
@@ -106,7 +123,9 @@ def check_folding(graph: IntGraph, folding: Folding) -> None:
     missing = [name for name in layers if name not in {e.name for e in folding.layers}]
     if missing:
         legal = layer_hint(layers[missing[0]])
-        raise FitError("the folding has no entry for this layer", module=missing[0], remedy=f"Give it {legal}")
+        raise FitError(
+            "the folding has no entry for this layer", module=missing[0], remedy=f"Give it {legal}"
+        )
 
 
 def _check_name(kind: str, name: str, known: list[str], seen: set[str]) -> None:
@@ -145,11 +164,16 @@ def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
             module=entry.name,
             remedy="Use pixels 1",
         )
-    if entry.memory not in _MEMORIES:
+    _check_memory(entry.name, "memory", entry.memory)
+    _check_memory(entry.name, "window_memory", entry.window_memory)
+
+
+def _check_memory(name: str, key: str, value: str) -> None:
+    if value not in _MEMORIES:
         raise FitError(
-            f"there is no weight memory {entry.memory!r}",
-            module=entry.name,
-            remedy=f"{_did_you_mean(entry.memory, list(_MEMORIES))}Use {_listed(_MEMORIES)}",
+            f"{key} {value!r} is unknown",
+            module=name,
+            remedy=f"{_did_you_mean(value, list(_MEMORIES))}Use {_listed(_MEMORIES)}",
         )
 
 
@@ -161,17 +185,20 @@ def _check_pool(entry: PoolFolding, pool: ChipPool) -> None:
             module=entry.name,
             remedy=f"Use {_listed(legal)}",
         )
+    _check_memory(entry.name, "window_memory", entry.window_memory)
 
 
 def simd_hint(layer: ChipLayer) -> str:
     """The legal values of a layer's SIMD, in words."""
-    more = [str(layer.channels * d) for d in divisors(layer.taps) if d > 1]
-    return f"simd 1 to {layer.channels}" + (f" or {', '.join(more)}" if more else "")
+    more = [layer.channels * d for d in divisors(layer.taps) if d > 1]
+    if layer.channels == 1:
+        return f"simd {_listed([1, *more])}"
+    return f"simd 1 to {layer.channels}" + (f", or {_listed(more)}" if more else "")
 
 
 def layer_hint(layer: ChipLayer) -> str:
     """What a layer's folding may be, in words."""
-    return f"pe 1 to {layer.outputs}, {simd_hint(layer)}, pixels 1, memory auto, block or lut"
+    return f"pe 1 to {layer.outputs}, {simd_hint(layer)}, pixels 1, memories auto, block or lut"
 
 
 def _listed(values: object) -> str:
@@ -203,6 +230,7 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
                 "simd": e.simd,
                 "pixels": e.pixels,
                 "memory": e.memory,
+                "window_memory": e.window_memory,
                 "legal": layer_hint(layers[e.name]),
             }
             for e in folding.layers
@@ -210,7 +238,8 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
         "pools": {
             e.name: {
                 "taps_per_word": e.taps_per_word,
-                "legal": f"taps_per_word {_listed(legal_taps(pools[e.name]))}",
+                "window_memory": e.window_memory,
+                "legal": f"taps_per_word {_listed(legal_taps(pools[e.name]))}, memory auto, block or lut",
             }
             for e in folding.pools
         },
@@ -238,13 +267,14 @@ def read_folding(text: str, where: str = "folding.json") -> Folding:
             _whole(entry, "pe", name),
             _whole(entry, "simd", name),
             _whole(entry, "pixels", name) if "pixels" in entry else 1,
-            _text(entry, "memory", name) if "memory" in entry else "auto",
+            _text(entry, "memory", name),
+            _text(entry, "window_memory", name),
         )
-        for name, entry in _entries(data, "layers", ("pe", "simd"), ("pixels", "memory", "legal"), where)
+        for name, entry in _entries(data, "layers", ("pe", "simd"), _LAYER_OPTIONS, where)
     )
     pools = tuple(
-        PoolFolding(name, _whole(entry, "taps_per_word", name))
-        for name, entry in _entries(data, "pools", ("taps_per_word",), ("legal",), where)
+        PoolFolding(name, _whole(entry, "taps_per_word", name), _text(entry, "window_memory", name))
+        for name, entry in _entries(data, "pools", ("taps_per_word",), ("window_memory", "legal"), where)
     )
     return Folding(layers, pools)
 
@@ -305,7 +335,7 @@ def _whole(entry: dict[str, Any], key: str, where: str) -> int:
 
 
 def _text(entry: dict[str, Any], key: str, where: str) -> str:
-    value = entry[key]
+    value = entry.get(key, "auto")
     if not isinstance(value, str):
         raise FitError(f"{key} is {value!r}", module=where, remedy="Use a text")
     return value

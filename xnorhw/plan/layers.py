@@ -273,13 +273,15 @@ def _check_reading(name: str, geometry: WindowGeometry, source: Tensor) -> None:
             module=name,
             remedy="Use a smaller kernel or more padding",
         )
-    pads = geometry.pads
+    pads, dilation = geometry.pads, geometry.dilation
+    extent = [(k - 1) * d + 1 for k, d in zip(geometry.kernel, dilation, strict=True)]
     past_bottom = (rows - 1) * geometry.stride[0] >= height + pads.top
     past_right = (columns - 1) * geometry.stride[1] >= width + pads.left
-    if past_bottom or past_right:
-        side, pad = ("bottom", pads.bottom) if past_bottom else ("right", pads.right)
+    # such a window would give the next frame's first results before that frame has come
+    before = pads.top >= extent[0] or (pads.top == extent[0] - 1 and pads.left >= extent[1])
+    if past_bottom or past_right or before:
         raise ModelError(
-            f"with {pad} pixels of padding at the {side} its last windows lie wholly on padding",
+            f"with a kernel {geometry.kernel} and {pads} some of its windows lie wholly on padding",
             module=name,
             remedy="Pad by less than the kernel's extent",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, floor
 
 from xnorhw.board import Board, board_names, load_board
 from xnorhw.ir.errors import FitError
@@ -11,10 +11,10 @@ from xnorhw.plan.assemble import input_frame, output_frame
 from xnorhw.plan.bound import bound_cycles, layer_bounds
 from xnorhw.plan.design import Design, Pick, design
 from xnorhw.plan.folding import Folding, LayerFolding, check_folding
-from xnorhw.plan.geometry import legal_taps, pool_cycles
+from xnorhw.plan.geometry import layer_shape, legal_taps, pool_cycles
 from xnorhw.plan.image import weight_image
 from xnorhw.plan.layers import ChipLayer, chip_layers
-from xnorhw.plan.model import Figures, Fifo, LayerPlan, Plan, Resources, Window
+from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Resources, Window
 from xnorhw.plan.search import Limits, Search, pool_taps
 from xnorhw.plan.starts import AccumulatorWidths, accumulator_widths
 
@@ -52,7 +52,7 @@ def make_plan(
         limits = _limits(board, 1.0)
         found = design(layers, widths, picks, board.stream_bits, limits.prices(), least)
         if not limits.hold(found.total):
-            raise _too_large(found, board, limits, "Fold more: smaller pe and simd")
+            raise _too_large(found, board, 1.0, "Fold more: smaller pe and simd")
     else:
         found = _search(layers, widths, board, clock, least, target_fps)
     return _plan(graph, board, clock, found)
@@ -71,7 +71,9 @@ def _clock(board: Board, clock_mhz: float | None) -> float:
 
 def _ddr_cycles(layers: tuple[ChipLayer, ...], board: Board, clock: float) -> int:
     """Clocks a frame that the DDR needs to give its input and take its result."""
-    beats = input_frame(layers[0], board.stream_bits).beats + output_frame(layers[-1], board.stream_bits).beats
+    beats = (
+        input_frame(layers[0], board.stream_bits).beats + output_frame(layers[-1], board.stream_bits).beats
+    )
     bytes_a_clock = board.ddr_gbytes_per_s * 1e9 / (clock * 1e6)
     return max(1, ceil(beats * board.stream_bits / 8 / bytes_a_clock))
 
@@ -87,17 +89,19 @@ def _limits(board: Board, fill: float) -> Limits:
 def _pick(layer: ChipLayer, folding: Folding) -> Pick:
     """A layer's entry of the folding; pools without one keep up with the layer."""
     entry: LayerFolding = folding.layer(layer.name)
-    work = layer.out_pixels * -(-layer.outputs // entry.pe) * layer.taps
-    taps = []
+    work = layer_shape(layer, entry.pe, entry.simd).cycles
+    kept = pool_taps(layer, entry.pe, work)
+    taps, rings = [], []
     for i, pool in enumerate(layer.pools):
         given = folding.pool(pool.name)
         if given is not None:
             taps.append(given.taps_per_word)
-            continue
-        kept = pool_taps(layer, entry.pe, work)
-        fallback = min(legal_taps(pool), key=lambda t: (pool_cycles(pool, entry.pe, t), t))
-        taps.append(fallback if kept is None else kept[i])
-    return Pick(entry.pe, entry.simd, entry.memory, tuple(taps))
+            rings.append(given.window_memory)
+        else:
+            fastest = min(legal_taps(pool), key=lambda t: (pool_cycles(pool, entry.pe, t), t))
+            taps.append(fastest if kept is None else kept[i])
+            rings.append("auto")
+    return Pick(entry.pe, entry.simd, entry.memory, entry.window_memory, tuple(taps), tuple(rings))
 
 
 def _search(
@@ -124,20 +128,21 @@ def _search(
     if fastest is None:
         smallest = search.at(search.periods()[-1])
         assert smallest is not None
-        raise _too_large(smallest, board, limits, "Use fewer or narrower layers")
+        raise _too_large(smallest, board, board.fill, "Use fewer or narrower layers")
     return fastest
 
 
 # --- refusals --------------------------------------------------------------------------------
 
 
-def _too_large(found: Design, board: Board, limits: Limits, advice: str) -> FitError:
-    others = _boards_that_hold(found.total, board)
-    help_ = f", or {' or '.join(others)}, which holds it" if others else "; no known board holds it as it is"
+def _too_large(found: Design, board: Board, fill: float, advice: str) -> FitError:
+    limits = _limits(board, fill)
+    others = _boards_that_hold(found.total, board, fill)
+    where = f", or take {' or '.join(others)}, where it fits" if others else "; it fits no known board"
     return FitError(
-        f"the design does not fit: {_excess(found.total, limits)}",
+        f"the design does not fit: {_excess(found.total, limits, fill)}",
         module=board.name,
-        remedy=f"{advice}{help_}",
+        remedy=f"{advice}{where}",
     )
 
 
@@ -149,36 +154,43 @@ def _too_slow(
         reason = "no folding of this network takes so few clocks"
         others: list[str] = []
     else:
-        reason = f"the design for it does not fit: {_excess(found.total, limits)}"
-        others = _boards_that_hold(found.total, board)
+        reason = f"the design for it does not fit: {_excess(found.total, limits, board.fill)}"
+        others = _boards_that_hold(found.total, board, board.fill)
     if fastest is None:
         remedy = "Not even the slowest folding fits; use fewer or narrower layers"
     else:
-        best = clock * 1e6 / fastest.period
+        # rounded down: a rate that is printed can be asked for
+        best = floor(clock * 1e7 / fastest.period) / 10
         remedy = f"The best that can be reached here is {best:.1f} frames a second at {clock:g} MHz"
     if others:
-        remedy += f"; {' or '.join(others)} holds the faster one"
-    return FitError(f"{target:g} frames a second cannot be reached: {reason}", module=board.name, remedy=remedy)
+        remedy += f"; on {' or '.join(others)} the faster one fits"
+    return FitError(
+        f"{target:g} frames a second cannot be reached: {reason}", module=board.name, remedy=remedy
+    )
 
 
-def _excess(total: Resources, limits: Limits) -> str:
-    """Each resource that is missing, and by how much."""
+def _excess(total: Resources, limits: Limits, fill: float) -> str:
+    """Each resource that is missing, by how much, and of what."""
     parts = []
-    for label, need, have in (
-        ("LUTs", total.lut, limits.lut),
-        ("flip-flops", total.ff, limits.ff),
-        ("BRAM36", total.bram36, limits.bram36),
+    for label, need, have, digits in (
+        ("LUTs", total.lut, limits.lut, 0),
+        ("flip-flops", total.ff, limits.ff, 0),
+        ("BRAM36", total.bram36, limits.bram36, 1),
     ):
         if need > have:
-            parts.append(f"it needs {need:,.0f} {label}, {need - have:,.0f} more than the {have:,.0f} there are")
-    return ", and ".join(parts)
+            short = f"{need:,.{digits}f} {label}, {need - have:,.{digits}f} more than the {have:,.{digits}f}"
+            parts.append(f"it needs {short} left for it")
+    share = "" if fill == 1.0 else f" (automatic folding fills {fill:.0%} of what the shell leaves)"
+    return ", and ".join(parts) + share
 
 
-def _boards_that_hold(total: Resources, board: Board) -> list[str]:
+def _boards_that_hold(total: Resources, board: Board, fill: float) -> list[str]:
+    """The other boards that hold ``total``; automatic folding fills each by its own share."""
     names = []
     for name in board_names():
         other = load_board(name)
-        if name != board.name and _limits(other, other.fill).hold(total):
+        share = 1.0 if fill == 1.0 else other.fill
+        if name != board.name and _limits(other, share).hold(total):
             names.append(name)
     return names
 

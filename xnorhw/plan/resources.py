@@ -194,6 +194,4 @@ def _pool(unit: PoolUnit) -> Resources:
     several = unit.tap_groups > 1
     trees = ceil_div(unit.taps_per_word + several, 4) + several
     counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel)
-    return Resources(
-        lut=unit.lanes * trees + 2 * counters, ff=(unit.lanes if several else 0) + counters
-    )
+    return Resources(lut=unit.lanes * trees + 2 * counters, ff=(unit.lanes if several else 0) + counters)

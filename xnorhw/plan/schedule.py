@@ -16,7 +16,7 @@ frames lies within the last one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 
 import numpy as np
@@ -34,7 +34,7 @@ Counts = npt.NDArray[np.int64]
 _WRITE_LATENCY = 2
 _FREE_LATENCY = 2
 # Clocks through one stage's registers beside its work: window, matrix unit, FIFO, converter.
-_STAGE_LATENCY = 8
+_STAGE_LATENCY = 6
 _EPSILON = 1e-6
 
 
@@ -104,21 +104,22 @@ def window_ring(
     return Ring(frame, needed, np.minimum(np.maximum(origin, 0), frame))
 
 
-def schedule(stages: tuple[Stage, ...], input_words: int, period: int) -> Schedule:
+def schedule(stages: tuple[Stage, ...], input_beats: int, period: int) -> Schedule:
     """Ring depths for a steady period of ``period`` clocks, and the latency of a lone frame.
 
-    ``input_words``: words that enter the first stage a frame.
+    ``input_beats``: beats in which a frame arrives, one a clock where nothing holds it back.
     """
-    arrival = (np.arange(input_words) + 1.0) * period / input_words
-    alone = np.arange(input_words) + 1.0
+    count = stages[0].in_words
+    words: Times = np.arange(1, count + 1, dtype=np.float64) / count
+    arrival: Times = words * period
+    alone: Times = words * max(count, input_beats)
     depths: list[tuple[str, int]] = []
     for stage in stages:
         start = _steady_starts(stage, arrival, period)
         if stage.ring is not None:
             depths.append((stage.name, _depth(stage, stage.ring, arrival, start, period)))
         arrival = _outputs(stage, start)
-        first = _lone_starts(stage, alone)
-        alone = _outputs(stage, first) + _STAGE_LATENCY
+        alone = _alone(stage, alone)
     return Schedule(tuple(depths), ceil(float(alone[-1])), period)
 
 
@@ -143,13 +144,14 @@ def _steady_starts(stage: Stage, arrival: Times, period: int) -> Times:
     return starts
 
 
-def _lone_starts(stage: Stage, arrival: Times) -> Times:
-    ready = _ready(stage, arrival)
+def _alone(stage: Stage, arrival: Times) -> Times:
+    """When a frame that meets an empty pipeline leaves the stage."""
     if stage.ring is None:
-        return np.maximum.accumulate(ready) - stage.cost + 1
+        # the work was done while the words came; what is left is to pass the result on
+        stage = replace(stage, cost=stage.next_words / stage.pixels)
+    ready = _ready(stage, arrival)
     ramp = np.arange(ready.size) * stage.cost
-    starts: Times = np.maximum.accumulate(ready - ramp) + ramp
-    return starts
+    return _outputs(stage, np.maximum.accumulate(ready - ramp) + ramp) + _STAGE_LATENCY
 
 
 def _outputs(stage: Stage, start: Times) -> Times:

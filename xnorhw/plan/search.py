@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.assemble import RESULT_BITS, input_frame, output_frame
-from xnorhw.plan.design import Design, Pick, Prices, design
+from xnorhw.plan.design import LUT_ROM_DEPTH, Design, Pick, Prices, design
 from xnorhw.plan.geometry import LayerShape, divisors, layer_shape, legal_taps, pool_cycles
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import Converter, MatrixUnit, Memory, Resources, Stream
@@ -132,9 +132,7 @@ class Search:
 
     def _excess(self, found: Design) -> float:
         limits, total = self._limits, found.total
-        return max(
-            total.lut / limits.lut, total.ff / limits.ff, total.bram36 / max(limits.bram36, 0.5)
-        )
+        return max(total.lut / limits.lut, total.ff / limits.ff, total.bram36 / max(limits.bram36, 0.5))
 
     def _picks(self, period: int, prices: Prices) -> tuple[Pick, ...] | None:
         """Cheapest by layer first, then again with the converters between neighbours counted."""
@@ -167,7 +165,8 @@ class Search:
             for pe in sorted({least, next(d for d in divisors(layer.outputs) if d >= least)}):
                 taps = pool_taps(layer, pe, period)
                 if taps is not None:
-                    found.append(_Option(Pick(pe, simd, "auto", taps), layer_shape(layer, pe, simd)))
+                    pick = Pick(pe, simd, "auto", "auto", taps, ("auto",) * len(taps))
+                    found.append(_Option(pick, layer_shape(layer, pe, simd)))
         return found
 
     def _alone(self, index: int, option: _Option, prices: Prices) -> Resources:
@@ -252,7 +251,8 @@ def _steps_cost(have: Stream, have_packed: bool, want: Stream, want_packed: bool
 
 
 def _both_roms(width: int, depth: int) -> tuple[Resources, Resources]:
-    return rom_resources(width, depth, Memory.LUT), rom_resources(width, depth, Memory.BLOCK)
+    block = rom_resources(width, depth, Memory.BLOCK)
+    return block if depth > LUT_ROM_DEPTH else rom_resources(width, depth, Memory.LUT), block
 
 
 def _both_rings(width: int, depth: int, copies: int) -> tuple[Resources, Resources]:
@@ -273,7 +273,7 @@ def _group_counts(outputs: int) -> list[int]:
 
 
 def _useful_simd(layer: ChipLayer) -> list[int]:
-    """For each number of folds the least SIMD that reaches it; divisors of C, C times divisors of the taps."""
+    """For each number of folds the least SIMD that reaches it, then C times divisors of the taps."""
     c = layer.channels
     least = {ceil_div(c, n) for n in range(1, int(c**0.5) + 2)} | set(divisors(c))
     by_words: dict[int, int] = {}

@@ -52,13 +52,15 @@ def start_values(layer: ChipLayer) -> npt.NDArray[np.int64]:
     weights = flipped_weights(layer).astype(np.int64)
     n = weights[0].size
     corr = _corrections(layer, weights)
+    starts: npt.NDArray[np.int64]
     if layer.threshold is None:
-        return corr - n if layer.act.is_bipolar else corr
+        starts = corr - n if layer.act.is_bipolar else corr
+        return starts
     table = layer.threshold.table[0, :, 0]
     wanted = np.where(layer.threshold.direction > 0, table, -table)
     if not layer.act.is_bipolar:
         return np.broadcast_to(-wanted, corr.shape)
-    starts: npt.NDArray[np.int64] = (corr - n - wanted[None]) // 2
+    starts = (corr - n - wanted[None]) // 2
     return starts
 
 
@@ -70,7 +72,7 @@ def _corrections(layer: ChipLayer, weights: npt.NDArray[np.int64]) -> npt.NDArra
     rows = np.array(layer.geometry.axis_classes(height, 0).padded)
     columns = np.array(layer.geometry.axis_classes(width, 1).padded)
     padding = rows[:, None, :, None] | columns[None, :, None, :]
-    table = np.einsum("oyx,rcyx->rco", per_tap, padding.astype(np.int64))
+    table: npt.NDArray[np.int64] = np.einsum("oyx,rcyx->rco", per_tap, padding.astype(np.int64))
     return table.reshape(-1, weights.shape[0])
 
 

@@ -29,11 +29,15 @@ _DEADLOCK, _PROTOCOL = 3, 4
 
 @dataclass(frozen=True)
 class Stalls:
-    """Random pauses: the chance, in percent, that a side waits in a clock, and their seed."""
+    """Random pauses: the chance, in percent, that a side waits in a clock, and their seed.
+
+    In the first ``hold`` clocks no result is read: the accelerator fills up to its input.
+    """
 
     seed: int
     source_percent: int = 30
     sink_percent: int = 30
+    hold: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def _arguments(plan: Plan, frames: int, select: int, stalls: Stalls | None) -> l
         "timeout": timeout_cycles(plan),
     }
     if stalls is not None:
-        values |= {"seed": stalls.seed, "source": stalls.source_percent, "sink": stalls.sink_percent}
+        values |= {"seed": stalls.seed, "source": stalls.source_percent, "sink": stalls.sink_percent, "hold": stalls.hold}
     return [f"{key}={value}" for key, value in values.items()]
 
 

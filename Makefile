@@ -1,0 +1,65 @@
+# The two commands of the README, and what keeps them working.
+#
+#   make demo    train on real digits, build for a PYNQ-Z2, verify in full, say where the report is
+#   make test    everything under tests/ and rtl_tests/
+#
+# PYTHON= picks the interpreter (3.10 or newer), VENV= the virtual environment, JOBS= how many
+# tests run at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+SETUP := tools/setup_env.py pyproject.toml constraints.txt
+
+# More threads than idle cores make torch wait for itself: small networks train slower, not faster.
+demo: export OMP_NUM_THREADS ?= 2
+test test-long: export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test test-long lint docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+define setup
+	@command -v '$(PYTHON)' >/dev/null || { \
+	  echo 'xnorhw setup: missing: $(PYTHON); sudo apt-get install python3 python3-venv' >&2; exit 1; }
+	@'$(PYTHON)' tools/setup_env.py '$(VENV)' $(EXTRAS)
+	@touch $@
+endef
+
+$(VENV)/.ready-demo: EXTRAS := sim,train
+$(VENV)/.ready-demo: $(SETUP)
+	$(setup)
+
+$(VENV)/.ready-dev: EXTRAS := dev
+$(VENV)/.ready-dev: $(SETUP)
+	$(setup)
+
+demo: $(VENV)/.ready-demo
+	@mkdir -p work
+	$(BIN)/xnorhw train digits -o work/digits.pt
+	$(BIN)/xnorhw build --board pynq-z2 work/digits.pt -o work/digits --verify full
+	@echo
+	@echo "The report lies in $(CURDIR)/work/digits/report.html"
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest tests -n $(JOBS)
+	$(BIN)/python -m pytest rtl_tests -n $(JOBS)
+
+test-long: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest tests rtl_tests -n $(JOBS) -m long
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tools/check_repository.py
+
+docs: $(VENV)/.ready-dev
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs work/docs
+
+clean:
+	rm -rf work build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,31 @@
+"""Makes `pytest rtl_tests` work bare: the checkout on the path, and the options of the benches."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--build",
+        metavar="FOLDER",
+        default=None,
+        help="run the network bench on this build folder",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the random networks covered, from whichever worker ran them."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "coverage":
+                    terminalreporter.section("random networks")
+                    terminalreporter.write_line(str(value))

@@ -1,0 +1,149 @@
+"""What each unit computes, in plain NumPy and integers: the benches compare with this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["WindowShape", "convert", "join", "matrix", "pool", "split", "starts", "window"]
+
+Ints = npt.NDArray[np.int64]
+
+
+def join(elements: Sequence[int], bits: int) -> int:
+    """Elements of ``bits`` bits to one word, the first lowest; negative ones in two's complement."""
+    word = 0
+    for i, element in enumerate(elements):
+        word |= (int(element) & ((1 << bits) - 1)) << (i * bits)
+    return word
+
+
+def split(word: int, bits: int, count: int) -> list[int]:
+    """One word to ``count`` unsigned elements of ``bits`` bits, the lowest first."""
+    return [(word >> (i * bits)) & ((1 << bits) - 1) for i in range(count)]
+
+
+def convert(packet: int, bits: int, width: int) -> list[int]:
+    """A packet of ``bits`` bits as words of ``width`` bits, the last one filled up with zeros."""
+    return split(packet & ((1 << bits) - 1), width, -(-bits // width))
+
+
+@dataclass(frozen=True)
+class WindowShape:
+    """A window's geometry; pairs are (y, x)."""
+
+    lanes: int
+    bits: int
+    words_per_pixel: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int]
+    dilation: tuple[int, int]
+    out: tuple[int, int]
+    taps_per_word: int
+    repeats: int
+    channels_outer: bool
+    pad_word: int
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one tap's word."""
+        return self.lanes * self.bits
+
+    @property
+    def tap_groups(self) -> int:
+        """Words that hold all taps of one channel word."""
+        return self.kernel[0] * self.kernel[1] // self.taps_per_word
+
+    @property
+    def in_words(self) -> int:
+        """Words of one frame that come in."""
+        return self.size[0] * self.size[1] * self.words_per_pixel
+
+    @property
+    def out_words(self) -> int:
+        """Words of one frame that leave."""
+        return self.out[0] * self.out[1] * self.repeats * self.tap_groups * self.words_per_pixel
+
+    def origin(self, y: int, x: int) -> int:
+        """Where output pixel (y, x)'s first tap lies, in words from the frame's start."""
+        row = y * self.stride[0] - self.pad[0]
+        column = x * self.stride[1] - self.pad[1]
+        return (row * self.size[1] + column) * self.words_per_pixel
+
+    @property
+    def smallest_depth(self) -> int:
+        """The words that the neediest window must find in the ring."""
+        span = (self.kernel[0] - 1) * self.dilation[0] * self.size[1]
+        span = (span + (self.kernel[1] - 1) * self.dilation[1] + 1) * self.words_per_pixel
+        return max(
+            min(origin + span, self.in_words) - max(origin, 0)
+            for y in range(self.out[0])
+            for x in range(self.out[1])
+            for origin in [self.origin(y, x)]
+        )
+
+
+def window(shape: WindowShape, words: Sequence[int]) -> list[int]:
+    """The words that leave for one frame of ``words``, ``shape.in_words`` of them."""
+
+    def tap(y: int, x: int, index: int, channel: int) -> int:
+        ky, kx = divmod(index, shape.kernel[1])
+        row = y * shape.stride[0] - shape.pad[0] + ky * shape.dilation[0]
+        column = x * shape.stride[1] - shape.pad[1] + kx * shape.dilation[1]
+        if 0 <= row < shape.size[0] and 0 <= column < shape.size[1]:
+            return words[(row * shape.size[1] + column) * shape.words_per_pixel + channel]
+        return split(shape.pad_word, shape.word_bits, shape.words_per_pixel)[channel]
+
+    def word(y: int, x: int, group: int, channel: int) -> int:
+        first = group * shape.taps_per_word
+        return join([tap(y, x, first + i, channel) for i in range(shape.taps_per_word)], shape.word_bits)
+
+    groups, channels = range(shape.tap_groups), range(shape.words_per_pixel)
+    result = []
+    for y in range(shape.out[0]):
+        for x in range(shape.out[1]):
+            if shape.channels_outer:
+                result += [word(y, x, g, c) for c in channels for g in groups]
+            else:
+                result += [word(y, x, g, c) for g in groups for c in channels] * shape.repeats
+    return result
+
+
+def matrix(activations: Ints, weights: Ints, starts_: Ints, bipolar: bool, thresholded: bool) -> Ints:
+    """What a matrix unit gives for activations [sums, n], weights [sums, PE, n] of +1 and -1,
+    starts [sums, PE]: bits or sums [sums, PE].
+
+    Bipolar activations are bits; p counts the agreements.
+    """
+    if bipolar:
+        sums = ((activations[:, None, :] == 1) == (weights == 1)).sum(axis=2)
+        if not thresholded:
+            sums = 2 * sums
+    else:
+        sums = (activations[:, None, :] * weights).sum(axis=2)
+    total: Ints = sums + starts_
+    return (total >= 0).astype(np.int64) if thresholded else total
+
+
+def pool(taps: Ints, invert: Ints) -> Ints:
+    """OR over axis 1 of bits [windows, taps, lanes], AND where ``invert`` [windows, lanes] is 1."""
+    low = taps.min(axis=1)
+    high = taps.max(axis=1)
+    return np.where(invert == 1, low, high)
+
+
+def starts(
+    lines: Sequence[int], groups: int, row_class: Sequence[int], column_class: Sequence[int], columns: int
+) -> list[int]:
+    """The words that a start ROM gives for one frame."""
+    return [
+        lines[(row * columns + column) * groups + group]
+        for row in row_class
+        for column in column_class
+        for group in range(groups)
+    ]

@@ -1,0 +1,204 @@
+"""xh_mvu: bipolar and coded activations, thresholded and raw, any PE, SIMD and folding, each of its
+four streams stalled by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from rtl_tests.reference import join, matrix
+from rtl_tests.runner import Case, Port, run_bench
+from rtl_tests.streams import STALLS, Bench, Stalls
+
+SUMS = 24
+MVU_STALLS = (
+    *STALLS,
+    Stalls("slow_weights", 0.6, 0.0, 4, only="w"),
+    Stalls("slow_starts", 0.6, 0.0, 9, only="t"),
+    Stalls("slow_activations", 0.6, 0.0, 4, only="s"),
+)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix unit; ``act`` is bipolar, u<bits> or s<bits>."""
+
+    pe: int
+    simd: int
+    act: str
+    folds: int
+    raw: bool
+    groups: int = 1
+    start_bits: int = 8
+
+    def __str__(self) -> str:
+        kind = "raw" if self.raw else "bit"
+        return f"p{self.pe}s{self.simd}{self.act}f{self.folds}{kind}t{self.start_bits}"
+
+    @property
+    def bipolar(self) -> bool:
+        return self.act == "bipolar"
+
+    @property
+    def act_bits(self) -> int:
+        return 1 if self.bipolar else int(self.act[1:])
+
+    @property
+    def act_range(self) -> tuple[int, int]:
+        """Smallest and largest activation."""
+        if self.act[0] == "s":
+            return -(1 << (self.act_bits - 1)), (1 << (self.act_bits - 1)) - 1
+        return 0, (1 << self.act_bits) - 1
+
+    @property
+    def start_range(self) -> tuple[int, int]:
+        """Smallest and largest start value."""
+        return -(1 << (self.start_bits - 1)), (1 << (self.start_bits - 1)) - 1
+
+    @property
+    def acc_bits(self) -> int:
+        """Bits that hold every value of the accumulator."""
+        low, high = self.start_range
+        if self.bipolar and self.raw:
+            low, high = low >> 1, high >> 1
+        count = self.simd * self.folds
+        most = count if self.bipolar else count * max(abs(v) for v in self.act_range)
+        low, high = low - (0 if self.bipolar else most), high + most
+        return 1 + max((~low).bit_length(), high.bit_length())
+
+    @property
+    def out_bits(self) -> int:
+        """A raw result is padded to 32 bits, as the last layer's is."""
+        return 32 if self.raw else 1
+
+
+MATRICES = (
+    Matrix(1, 1, "bipolar", 1, False, start_bits=1),
+    Matrix(1, 1, "bipolar", 5, True, start_bits=3),
+    Matrix(4, 8, "bipolar", 3, False),
+    Matrix(4, 8, "bipolar", 1, False, start_bits=5),
+    Matrix(16, 64, "bipolar", 9, False, groups=4, start_bits=11),
+    Matrix(3, 7, "bipolar", 4, False, groups=3),
+    Matrix(5, 13, "bipolar", 2, True, groups=2),
+    Matrix(10, 32, "bipolar", 4, True, start_bits=9),
+    Matrix(2, 9, "bipolar", 1, True),
+    Matrix(2, 100, "bipolar", 2, False, start_bits=9),
+    Matrix(4, 3, "s8", 9, False, start_bits=14),
+    Matrix(4, 3, "u8", 9, False, groups=2, start_bits=14),
+    Matrix(2, 5, "s8", 3, True, start_bits=4),
+    Matrix(2, 5, "u8", 3, True, start_bits=12),
+    Matrix(3, 1, "s4", 7, False),
+    Matrix(1, 16, "u2", 2, False),
+    Matrix(2, 6, "s2", 3, True),
+    Matrix(2, 4, "u1", 3, False, start_bits=5),
+    Matrix(2, 4, "s1", 1, True, start_bits=5),
+    Matrix(5, 11, "s7", 2, False, start_bits=13),
+    Matrix(1, 1, "u3", 1, True, start_bits=1),
+)
+
+
+@dataclass(frozen=True)
+class _Work:
+    activations: list[int]
+    weights: list[int]
+    starts: list[int]
+    results: list[int]
+
+
+def _work(unit: Matrix, sums: int, seed: str) -> _Work:
+    """Random words, with extreme ones among them, and what must come out."""
+    generator = np.random.default_rng(list(seed.encode()))
+    count = unit.simd * unit.folds
+    low, high = unit.act_range
+    activations = generator.integers(low, high, (sums, count), endpoint=True)
+    weights = generator.choice([-1, 1], (sums, unit.pe, count))
+    first, last = unit.start_range
+    starts = generator.integers(first, last, (sums, unit.pe), endpoint=True)
+    if not unit.raw:
+        # most starts close to where the bit turns, exact ties among them
+        sum_alone = matrix(activations, weights, np.zeros_like(starts), unit.bipolar, False)
+        near = -(sum_alone // 2 if unit.bipolar else sum_alone) + generator.integers(-1, 2, starts.shape)
+        starts = np.where(generator.random(starts.shape) < 0.7, np.clip(near, first, last), starts)
+    activations[0], weights[0], starts[0] = high, 1, last
+    activations[1], weights[1], starts[1] = low, 1, first
+    activations[2], weights[2], starts[2] = low, -1, last
+    activations[3], weights[3], starts[3] = high, -1, first
+    results = matrix(activations, weights, starts, unit.bipolar, not unit.raw)
+    words = activations.reshape(sums * unit.folds, unit.simd)
+    rows = weights.reshape(sums, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3) == 1
+    return _Work(
+        [join(list(word), unit.act_bits) for word in words],
+        [join(list(word.flatten()), 1) for word in rows.reshape(sums * unit.folds, -1)],
+        [join(list(word), unit.start_bits) for word in starts],
+        [join(list(word), unit.out_bits) for word in results],
+    )
+
+
+def _put(bench: Bench, work: _Work) -> None:
+    bench.sources["s"].put(work.activations)
+    bench.sources["w"].put(work.weights)
+    bench.sources["t"].put(work.starts)
+
+
+def _bench(dut: Any, unit: Matrix, stalls: Stalls) -> Bench:
+    return Bench(dut, str(unit), stalls, sources=("s", "w", "t"))
+
+
+@cocotb.test()
+@cocotb.parametrize(unit=MATRICES, stalls=MVU_STALLS)
+async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
+    """Sums and bits against NumPy, before and after a reset inside a sum."""
+    bench = _bench(dut, unit, stalls)
+    await bench.start()
+    for seed in ("first", "second"):
+        work = _work(unit, SUMS, f"{unit} {stalls} {seed}")
+        _put(bench, work)
+        assert await bench.receive(SUMS, 500 + 100 * SUMS * unit.folds) == work.results
+        await bench.finish()
+        _put(bench, work)
+        for _ in range(SUMS * unit.folds // 2 + 5):
+            await bench.step()
+        await bench.reset()
+
+
+@cocotb.test()
+@cocotb.parametrize(unit=MATRICES)
+async def rate(dut: Any, unit: Matrix) -> None:
+    """One activation word a clock, from sum to sum."""
+    bench = _bench(dut, unit, STALLS[0])
+    await bench.start()
+    work = _work(unit, SUMS, "rate")
+    _put(bench, work)
+    assert await bench.receive(SUMS, 100 + 2 * SUMS * unit.folds) == work.results
+    clocks = bench.sink.clocks
+    assert [b - a for a, b in zip(clocks, clocks[1:])] == [unit.folds] * (SUMS - 1)
+
+
+def _case(unit: Matrix) -> Case:
+    parameters = {
+        "PE": str(unit.pe),
+        "SIMD": str(unit.simd),
+        "ACT_BITS": str(unit.act_bits),
+        "ACT_SIGNED": f"1'b{int(unit.act[0] == 's')}",
+        "ACT_BIPOLAR": f"1'b{int(unit.bipolar)}",
+        "FOLDS": str(unit.folds),
+        "GROUPS": str(unit.groups),
+        "START_BITS": str(unit.start_bits),
+        "ACC_BITS": str(unit.acc_bits),
+        "THRESHOLDED": f"1'b{int(not unit.raw)}",
+        "OUT_BITS": str(unit.out_bits),
+    }
+    ports = (
+        Port("s", unit.simd * unit.act_bits, True),
+        Port("w", unit.pe * unit.simd, True),
+        Port("t", unit.pe * unit.start_bits, True),
+        Port("m", unit.pe * unit.out_bits, False),
+    )
+    return Case(str(unit), "xh_mvu", parameters, ports)
+
+
+def test_mvu() -> None:
+    run_bench("mvu", __name__, [_case(unit) for unit in MATRICES])

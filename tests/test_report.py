@@ -1,0 +1,153 @@
+"""The report: its figures are the plan's, its page is whole and says where each comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import xnorhw
+from xnorhw.emit.report import make_report, report_html, report_json
+from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+
+VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed; collects text and classes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text = ""
+        self.classes: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.classes += (dict(attrs).get("class") or "").split()
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.classes += (dict(attrs).get("class") or "").split()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> in line {self.getpos()[0]} closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def model(small_model: Path) -> xnorhw.Model:
+    return xnorhw.load(small_model)
+
+
+@pytest.fixture(scope="module")
+def build(small_build: Path) -> xnorhw.Build:
+    return xnorhw.Build(small_build)
+
+
+def page(model: xnorhw.Model, build: xnorhw.Build, verdict: Any, **changes: Any) -> str:
+    report = dataclasses.replace(build.report, **changes)
+    return report_html(report, build.graph, build.plan, model.summary(), verdict).decode()
+
+
+def test_figures_are_the_plans(build: xnorhw.Build, small_build: Path) -> None:
+    tree = json.loads((small_build / "report.json").read_text())
+    assert report_json(build.report) == (small_build / "report.json").read_bytes()
+    figures = build.plan.figures
+    for name in ("cycles_per_frame", "bound_cycles", "latency_cycles", "fps", "lanes"):
+        assert tree[name] == getattr(figures, name)
+        assert tree["sources"][name] == "formula"
+    assert tree["resources"]["lut"] == figures.resources.lut
+    assert tree["board"] == "pynq-z2" and tree["build_hash"] == f"{build.report.build_hash:016x}"
+    weights = tree["weights"]
+    assert weights["binary_bits"] == 774 and weights["float32_bytes"] == 4 * 774
+    roms = sum(layer["rom_bits"] for layer in tree["layers"])
+    assert weights["total_bytes"] == -(-roms // 8) and roms >= 774
+    assert [layer["name"] for layer in tree["layers"]] == ["1", "4", "9"]
+    for layer in tree["layers"]:
+        assert 0 < layer["efficiency"] <= 1
+        busy = layer["pe"] * layer["simd"] * figures.cycles_per_frame
+        assert layer["efficiency"] == pytest.approx(layer["macs"] / busy)
+
+
+def test_rom_bits_are_those_of_the_files(build: xnorhw.Build, small_build: Path) -> None:
+    """The honest total counts what lies in rom/: words times their width."""
+    from xnorhw.plan.model import StartRom, WeightRom
+
+    bits = 0
+    for unit in build.plan.units:
+        if isinstance(unit, WeightRom | StartRom):
+            # the emitters put a prefix before the plan's name for the file
+            (path,) = (small_build / "rom").glob(
+                f"*{unit.file.removesuffix('.mem').removeprefix('accel')}.mem"
+            )
+            words = [line for line in path.read_text().splitlines() if not line.startswith("//")]
+            bits += unit.width * len(words)
+    assert sum(layer.rom_bits for layer in build.report.layers) == bits
+
+
+def test_page_is_whole(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    text = page(model, build, None)
+    parsed = Page(text)
+    assert not re.search(r"""(?:src|href)=|@import|url\((?!#)""", text), "the page is self-contained"
+    assert "not run" in parsed.text
+    assert parsed.classes.count("matrix") == 2 and parsed.classes.count("last") == 1
+    assert parsed.classes.count("pool") == 1 and "rule" in parsed.classes
+    for number in (build.report.cycles_per_frame, build.report.bound_cycles):
+        assert f"{number:,}" in parsed.text
+    assert parsed.text.count("formula") >= 6
+
+
+def test_page_shows_the_verdict(model: xnorhw.Model, build: xnorhw.Build, small_build: Path) -> None:
+    verdict = json.loads((small_build / "verify.json").read_text())
+    text = Page(page(model, build, verdict)).text
+    assert f"{verdict['values']:,}" in text and "none differs" in text
+    assert "not run: " + verdict["not_run"]["rtl"] in text
+    assert (small_build / "report.html").read_text() == page(model, build, verdict)
+    simulated = {**verdict, "cycles_per_frame": 1234.5, "latency_cycles": 777}
+    text = Page(page(model, build, simulated)).text
+    assert "1,234.5" in text and "777" in text and "simulated" in text
+
+
+def test_page_shows_a_mismatch(model: xnorhw.Model, build: xnorhw.Build, small_build: Path) -> None:
+    verdict = json.loads((small_build / "verify.json").read_text())
+    verdict.update(mismatches=7, first_difference={"text": "golden: 3, channel 1 is 1, expected -1"})
+    verdict["links"]["golden"]["mismatches"] = 7
+    parsed = Page(page(model, build, verdict))
+    assert "7 differ" in parsed.text and "channel 1 is 1, expected -1" in parsed.text
+    assert "none differs" not in parsed.text and "bad" in parsed.classes
+
+
+def test_names_are_escaped(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    text = page(model, build, None, board="<script>alert(1)</script>")
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    drawn = bars([Bar("<b>", ((1.0, "x"),))]) + pipeline([Stage("<b>", "pool", ("<i>",))])
+    assert "<b>" not in drawn and "<i>" not in drawn
+
+
+def test_rounding_dependent_channels_are_listed(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    text = Page(page(model, build, None, rounding_dependent=(("3", 5), ("3", 2)))).text
+    assert "3[5], 3[2]" in text
+
+
+def test_bars_are_to_scale() -> None:
+    drawn = bars([Bar("a", ((50.0, "x"), (25.0, "y")), marker=50.0), Bar("b", ((100.0, "x"),))], rule=100)
+    widths = [float(w) for w in re.findall(r'width="([\d.]+)"', drawn)]
+    assert widths[1] == pytest.approx(widths[0] / 2, abs=0.1)
+    assert widths[2] == pytest.approx(2 * widths[0], abs=0.1)
+
+
+def test_same_numbers_same_bytes(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    first = make_report(build.graph, build.plan, 1)
+    assert report_json(first) == report_json(make_report(build.graph, build.plan, 1))
+    assert page(model, build, None) == page(model, build, None)

@@ -1,0 +1,327 @@
+"""One command a verb."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from xnorhw import __version__
+from xnorhw.cli.output import Progress, show, table, verdict_text
+from xnorhw.ir.errors import ToolError, XnorhwError
+
+__all__ = ["DEBUG", "cli"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+
+DEBUG = "--debug"
+
+
+def _options(command: F) -> F:
+    """What every command takes."""
+    command = click.option(DEBUG, is_flag=True, expose_value=False, help="Show a traceback with an error.")(
+        command
+    )
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Trained binary neural networks to proven, bit-exact FPGA accelerators.
+
+    \b
+    A first run, from real data to a proven accelerator:
+        xnorhw train digits -o digits.pt
+        xnorhw build --board pynq-z2 digits.pt -o out
+        xnorhw verify out
+    """
+
+
+@cli.group()
+def train() -> None:
+    """Train a network from a recipe.
+
+    \b
+    Example:
+        xnorhw train digits -o digits.pt
+    """
+
+
+@train.command("digits")
+@click.option("-o", "--out", type=PATH, default=Path("model.pt"), show_default=True, help="The model file.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Passes over the data; the recipe's number if left out."
+)
+@_options
+def train_digits(out: Path, seed: int, epochs: int | None, as_json: bool) -> None:
+    """A small convolutional network on scikit-learn's handwritten digits (8 x 8 pixels).
+
+    \b
+    Example:
+        xnorhw train digits -o digits.pt --seed 1
+    """
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise ToolError(
+            "the digits come with scikit-learn, which is not installed",
+            module="train digits",
+            remedy="Run pip install 'xnorhw[train]'",
+        ) from None
+    from xnorhw import nn, save
+    from xnorhw.ir.float_graph import Input
+
+    if not out.resolve().parent.is_dir():
+        raise XnorhwError("its folder does not exist", module=str(out), remedy="Make the folder first")
+    total = epochs or nn.DIGITS_RECIPE.epochs
+    with click.progressbar(length=total, label="training", file=sys.stderr) as bar:
+        trained = nn.train_digits(seed=seed, epochs=epochs, progress=lambda _: bar.update(1))
+    shape = tuple(trained.samples.shape[1:])
+    save(trained.net, out, Input(shape), samples=trained.samples, labels=trained.labels)
+    text = f"test accuracy {100 * trained.accuracy:.2f} % on {len(trained.labels)} digits; saved as {out}"
+    show(as_json, {"accuracy": trained.accuracy, "tested": len(trained.labels), "file": str(out)}, text)
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@_options
+def summary(model: Path, as_json: bool) -> None:
+    """Layers, shapes, precisions, memory and multiply-accumulates of MODEL.
+
+    \b
+    Example:
+        xnorhw summary digits.pt
+    """
+    from xnorhw import load
+    from xnorhw.emit.summary import summary_json, summary_text
+
+    found = load(model).summary()
+    show(as_json, summary_json(found), summary_text(found))
+
+
+def _planning(command: F) -> F:
+    """The options that choose an accelerator."""
+    for option in (
+        click.option(
+            "--clock", "clock_mhz", type=float, metavar="MHZ", help="Clock; the board's own if left out."
+        ),
+        click.option("--folding", type=PATH, metavar="FILE", help="Folding as JSON, as a build writes it."),
+        click.option("--target-fps", type=float, metavar="N", help="The smallest design that reaches this."),
+        click.option("--board", required=True, metavar="NAME", help="One of `xnorhw boards`."),
+    ):
+        command = option(command)
+    return command
+
+
+def _one_goal(target_fps: float | None, folding: Path | None) -> None:
+    if target_fps is not None and folding is not None:
+        raise click.UsageError("--target-fps and --folding exclude each other: a folding fixes the speed")
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@_planning
+@_options
+def estimate(
+    model: Path,
+    board: str,
+    target_fps: float | None,
+    folding: Path | None,
+    clock_mhz: float | None,
+    as_json: bool,
+) -> None:
+    """What MODEL would cost and reach on a board; writes no files.
+
+    \b
+    Examples:
+        xnorhw estimate --board pynq-z2 digits.pt
+        xnorhw estimate --board kv260 --target-fps 100000 digits.pt
+    """
+    from xnorhw import load
+    from xnorhw.emit.report import report_text
+
+    _one_goal(target_fps, folding)
+    loaded = load(model)
+    plan = loaded.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz)
+    report = loaded.estimate(plan)
+    show(as_json, report.to_json(), report_text(report))
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@_planning
+@click.option("-o", "--out", type=PATH, default=Path("out"), show_default=True, help="The folder to write.")
+@click.option(
+    "--verify",
+    "level",
+    type=click.Choice(["none", "golden", "full"]),
+    default="golden",
+    show_default=True,
+    help="Which links of the chain to run on the result.",
+)
+@click.option(
+    "--frames", type=click.IntRange(1), default=16, show_default=True, help="Frames to verify with."
+)
+@click.option("--force", is_flag=True, help="Replace a build even where its files were edited.")
+@_options
+def build(
+    model: Path,
+    board: str,
+    target_fps: float | None,
+    folding: Path | None,
+    clock_mhz: float | None,
+    out: Path,
+    level: Any,
+    frames: int,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Turn MODEL into an accelerator: RTL, memories, benches, report.
+
+    \b
+    Examples:
+        xnorhw build --board pynq-z2 digits.pt -o out
+        xnorhw build --board pynq-z2 --target-fps 50000 --verify full digits.pt
+        xnorhw build --board pynq-z2 --folding out/folding.json digits.pt -o out
+    """
+    from xnorhw import load
+    from xnorhw.emit.report import report_text
+
+    _one_goal(target_fps, folding)
+    with Progress() as progress:
+        built = load(model).build(
+            board,
+            out,
+            target_fps=target_fps,
+            folding=folding,
+            clock_mhz=clock_mhz,
+            verify=level,
+            frames=frames,
+            force=force,
+            progress=progress,
+        )
+    report, verdict = built.report, built.verdict
+    tree = {
+        "folder": str(out),
+        "report": report.to_json(),
+        "verdict": None if verdict is None else verdict.to_json(),
+    }
+    text = report_text(report) + ("" if verdict is None else f"\n\n{verdict_text(verdict)}")
+    more = "" if level == "full" else f"; `xnorhw verify {out}` runs the RTL, too"
+    show(as_json, tree, f"{text}\n\nThe whole report: {out / 'report.html'}{more}")
+
+
+@cli.command()
+@click.argument("folder", type=PATH, metavar="OUT")
+@click.option("--data", type=PATH, metavar="X.NPY|DIR", help="Input values [N, ...], or a folder of frames.")
+@click.option("--labels", type=PATH, metavar="Y.NPY", help="Their classes [N]; gives accuracies.")
+@click.option(
+    "--frames", type=click.IntRange(1), metavar="N", help="How many; those of the build if left out."
+)
+@click.option("--waves", is_flag=True, help="Leave the signals as FST in OUT/work.")
+@_options
+def verify(
+    folder: Path, data: Path | None, labels: Path | None, frames: int | None, waves: bool, as_json: bool
+) -> None:
+    """Prove the build OUT: every form against its reference, on every tensor.
+
+    \b
+    Examples:
+        xnorhw verify out
+        xnorhw verify out --frames 100 --waves
+        xnorhw verify out --data images.npy --labels classes.npy
+    """
+    from xnorhw.api import Build
+    from xnorhw.files import read_array, read_frames
+
+    if labels is not None and data is None:
+        raise click.UsageError("--labels goes with --data")
+    built = Build(folder)
+    values = None if data is None else read_frames(data, built.graph.input)
+    classes = None if labels is None else read_array(labels)
+    with Progress() as progress:
+        verdict = built.compare(data=values, labels=classes, frames=frames, waves=waves, progress=progress)
+    show(as_json, verdict.to_json(), verdict_text(verdict))
+    verdict.require()
+
+
+@cli.command()
+@click.argument("folder", type=PATH, metavar="OUT")
+@click.argument("data", type=PATH, metavar="INPUT")
+@click.option(
+    "--on",
+    type=click.Choice(["golden", "rtl"]),
+    default="rtl",
+    show_default=True,
+    help="The integer model, or the generated RTL in simulation.",
+)
+@_options
+def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
+    """Class scores of the build OUT for INPUT: an array (.npy) of one frame or more, or an image.
+
+    \b
+    Examples:
+        xnorhw run out digits.npy
+        xnorhw run out seven.png --on golden
+    """
+    from xnorhw.api import Build
+    from xnorhw.files import read_frames
+
+    built = Build(folder)
+    values = read_frames(data, built.graph.input)
+    with Progress() as progress:
+        scores = built.predict(values, on=on, progress=progress)
+    rows = scores.reshape(len(scores), -1)
+    tree = [{"class": int(row.argmax()), "scores": [float(v) for v in row]} for row in rows]
+    lines = [
+        f"frame {i}: class {row.argmax()}  scores {' '.join(f'{v:.6g}' for v in row)}"
+        for i, row in enumerate(rows)
+    ]
+    show(as_json, {"on": on, "frames": tree}, "\n".join(lines))
+
+
+@cli.command()
+@_options
+def boards(as_json: bool) -> None:
+    """The boards that can be built for.
+
+    \b
+    Example:
+        xnorhw boards
+    """
+    from xnorhw.board import board_names, load_board
+
+    found = [load_board(name) for name in board_names()]
+    rows = [("board", "", "part", "MHz", "LUT", "BRAM36")]
+    rows += [
+        (b.name, b.title, b.part, f"{b.clock_mhz:g}", f"{b.budget.lut:,.0f}", f"{b.budget.bram36:g}")
+        for b in found
+    ]
+    tree = [
+        {"name": b.name, "title": b.title, "part": b.part, "clock_mhz": b.clock_mhz, "budget": vars(b.budget)}
+        for b in found
+    ]
+    show(as_json, tree, table(rows, left=3))
+
+
+@cli.command()
+@_options
+def doctor(as_json: bool) -> None:
+    """Which tools are there, which are missing, what each is for.
+
+    \b
+    Example:
+        xnorhw doctor
+    """
+    from xnorhw.doctor import examine
+
+    found = examine()
+    rows = [("tool", "found", "for", "to get it")]
+    rows += [(t.name, t.found or "missing", t.purpose, "" if t.found else t.remedy) for t in found]
+    show(as_json, [vars(t) for t in found], table(rows, left=4))

@@ -1,0 +1,89 @@
+"""What commands print: tables, progress, verdicts."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from xnorhw.check import Verdict
+
+__all__ = ["Progress", "show", "table", "verdict_text"]
+
+
+def show(as_json: bool, tree: Any, text: str) -> None:
+    """Print ``tree`` as JSON, or ``text``."""
+    click.echo(json.dumps(tree, indent=1, sort_keys=True, allow_nan=False) if as_json else text)
+
+
+class Progress:
+    """Tells what goes on, on standard error: one line that changes, or lines in a log.
+
+    A log gets a line for each step, and for a step that counts one every two seconds.
+    """
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._step = ""
+        self._time = 0.0
+
+    def __call__(self, text: str) -> None:
+        step, now = re.sub(r"\d+", "#", text), time.monotonic()
+        if self._live:
+            click.echo(f"\r\x1b[Kxnorhw: {text}", nl=False, err=True)
+        elif step != self._step or now > self._time + 2:
+            click.echo(f"xnorhw: {text}", err=True)
+            self._step, self._time = step, now
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """The links of a verdict and its figures."""
+    rows = [("link", "tensors", "values", "mismatches", "what ran")]
+    for x in verdict.links:
+        counts = (f"{x.tensors:,}", f"{x.values:,}", f"{x.mismatches:,}") if x.ran else ("", "", "")
+        rows.append((x.name, *counts, str(x)))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]])
+        for row in rows
+    ]
+    lines += [
+        "",
+        f"{verdict.frames} frames ({verdict.real} real, {verdict.random} random), "
+        f"{verdict.mismatches or 'no'} values differ",
+    ]
+    for a in verdict.accuracy:
+        unlike = f", {len(a.differs)} unlike torch" if a.differs else ""
+        lines.append(f"{a.form}: {a.right} of {a.labelled} labelled frames right{unlike}")
+    if verdict.cycles_per_frame is not None:
+        lines.append(
+            f"simulated: {verdict.cycles_per_frame:,.1f} cycles a frame "
+            f"(bound {verdict.bound_cycles:,}), latency {verdict.latency_cycles:,}"
+        )
+    if verdict.edited:
+        lines.append(f"edited since the build: {', '.join(verdict.edited)}")
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[tuple[str, ...]], left: int) -> str:
+    """Columns of text, the first ``left`` of them aligned to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

