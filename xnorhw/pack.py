@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import IntGraph, Product, Threshold
+from xnorhw.ir.int_graph import IntGraph, Product
 from xnorhw.ir.types import IntType
-from xnorhw.plan.model import LayerPlan, MatrixUnit, Plan, StartRom, Stream, Unit, WeightRom
+from xnorhw.plan.layers import ChipLayer, chip_layers
+from xnorhw.plan.model import MatrixUnit, Plan, StartRom, Stream, Unit, WeightRom
+from xnorhw.plan.starts import flipped_weights, start_values
 
 __all__ = [
     "bits_from_words",
     "lanes_from_words",
     "pack_frames",
-    "start_table",
     "start_words",
     "stream_words",
     "unpack_results",
@@ -41,32 +42,19 @@ RESULT_BYTES = 4
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer's parts that packing needs."""
+    """A layer as the chip has it, and its matrix unit."""
 
-    plan: LayerPlan
-    product: Product
-    threshold: Threshold | None
+    chip: ChipLayer
     matrix: MatrixUnit
-    weights: npt.NDArray[np.int8]
-    """[O, I, kh, kw], rows of falling channels flipped: hardware compares with >= alone."""
-
-
-def _layer(plan: Plan, graph: IntGraph, layer: LayerPlan) -> _Layer:
-    product = graph.node(layer.name).op
-    matrix = plan.unit(layer.matrix)
-    assert isinstance(product, Product) and isinstance(matrix, MatrixUnit)
-    users = graph.users(layer.name)
-    threshold = users[0].op if users else None
-    assert threshold is None or isinstance(threshold, Threshold)
-    weights = product.terms[0].weight
-    if threshold is not None:
-        weights = weights * threshold.direction[:, None, None, None]
-    return _Layer(layer, product, threshold, matrix, weights)
 
 
 def _layer_of(plan: Plan, graph: IntGraph, rom: Unit) -> _Layer:
+    """The layer that ``rom`` feeds."""
     matrix = next(e.target for e in plan.edges if e.source == rom.name)
-    return _layer(plan, graph, next(x for x in plan.layers if x.matrix == matrix))
+    name = next(layer.name for layer in plan.layers if layer.matrix == matrix)
+    unit = plan.unit(matrix)
+    assert isinstance(unit, MatrixUnit)
+    return _Layer(next(layer for layer in chip_layers(graph) if layer.name == name), unit)
 
 
 # --- weights -----------------------------------------------------------------------------
@@ -75,11 +63,12 @@ def _layer_of(plan: Plan, graph: IntGraph, rom: Unit) -> _Layer:
 def _lane_bits(layer: _Layer) -> Bits:
     """Weight bits [groups, folds, PE, SIMD] in the order in which a matrix unit reads them."""
     unit = layer.matrix
-    out, channels = layer.weights.shape[:2]
-    taps = layer.product.geometry.taps
+    weights = flipped_weights(layer.chip)
+    out, channels = weights.shape[:2]
+    taps = layer.chip.product.geometry.taps
     per_tap = unit.simd * unit.folds // taps
     rows = np.ones((unit.groups * unit.pe, taps, per_tap), np.uint8)  # a padded lane's weight is 1
-    rows[:out, :, :channels] = (layer.weights > 0).transpose(0, 2, 3, 1).reshape(out, taps, channels)
+    rows[:out, :, :channels] = (weights > 0).transpose(0, 2, 3, 1).reshape(out, taps, channels)
     lanes = rows.reshape(unit.groups, unit.pe, unit.folds, unit.simd)
     return np.ascontiguousarray(lanes.transpose(0, 2, 1, 3))
 
@@ -102,50 +91,11 @@ def unpack_weight_words(words: list[int], unit: MatrixUnit, product: Product) ->
 # --- accumulator starts --------------------------------------------------------------------
 
 
-def start_table(plan: Plan, graph: IntGraph, layer: LayerPlan) -> Values:
-    """Start values [position classes, O] of a layer's accumulators.
-
-    With T the threshold (negated where the channel was flipped), n the real lanes and corr
-    what padded taps, which read bit 0, take away: -ceil((T + n - corr) / 2) for bipolar
-    activations, -T for codes; without a threshold corr - n, and 0.
-    """
-    parts = _layer(plan, graph, layer)
-    unit = parts.matrix
-    n = int(parts.weights[0].size)
-    classes = _corrections(graph, parts)
-    if parts.threshold is None:
-        return classes - n if unit.act_bipolar else classes
-    table = parts.threshold.table[0, :, 0]
-    directed = np.where(parts.threshold.direction > 0, table, -table)
-    if not unit.act_bipolar:
-        return np.broadcast_to(-directed, classes.shape).copy()
-    wanted = directed[None] + n - classes
-    return (-wanted) // 2  # -ceil(wanted / 2)
-
-
-def _corrections(graph: IntGraph, parts: _Layer) -> Values:
-    """corr [classes, O]: the sum of the weights on padded taps, by position class."""
-    product = parts.product
-    _, height, width = graph.tensor(graph.node(parts.plan.name).input).shape
-    out = parts.weights.shape[0]
-    if not (parts.matrix.act_bipolar and product.pad_value == 0 and product.geometry.pads.any()):
-        return np.zeros((1, out), np.int64)
-    rows = product.geometry.axis_classes(height, 0).padded
-    columns = product.geometry.axis_classes(width, 1).padded
-    per_tap = parts.weights.astype(np.int64).sum(axis=1)
-    table = []
-    for row in rows:
-        for column in columns:
-            padding = np.logical_or.outer(np.array(row), np.array(column))
-            table.append((per_tap * padding).sum(axis=(1, 2)))
-    return np.stack(table)
-
-
 def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
     """The words of ``rom``: for each position class the channel groups, PE values a word."""
-    parts = _layer_of(plan, graph, rom)
-    unit = parts.matrix
-    table = start_table(plan, graph, parts.plan)
+    layer = _layer_of(plan, graph, rom)
+    unit = layer.matrix
+    table = start_values(layer.chip)
     if table.shape[0] != rom.classes:
         raise AssertionError(f"{rom.name}: {table.shape[0]} position classes, the plan has {rom.classes}")
     lanes = np.zeros((rom.classes, unit.groups * unit.pe), np.int64)

@@ -13,6 +13,10 @@ module xh_code_sum #(
   output logic [SUM_BITS-1:0]      sum_o
 );
 
+  if (SIMD < 1 || ACT_BITS < 1) begin : gen_bad_size
+    $error("xh_code_sum: SIMD and ACT_BITS must be at least 1");
+  end
+
   always_comb begin
     sum_o = '0;
     for (int unsigned i = 0; i < SIMD; i++) begin

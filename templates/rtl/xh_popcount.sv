@@ -12,6 +12,10 @@ module xh_popcount #(
   output logic [COUNT_BITS-1:0] count_o
 );
 
+  if (SIMD < 1) begin : gen_bad_size
+    $error("xh_popcount: SIMD must be at least 1");
+  end
+
   localparam int unsigned TRIPLES = (SIMD + 2) / 3;
 
   // missing lanes of the last triple disagree

@@ -84,23 +84,14 @@ def build(work: Path, waves: bool) -> Path:
             names.append(path.name)
         shutil.copy(cocotb_files.share_dir / "lib" / "verilator" / "verilator.cpp", here / "main.cpp")
         (here / "libs").symlink_to(cocotb_files.libs_dir)
+        program = "verilator"
         if " " in env.get("VERILATOR_ROOT", ""):
+            # neither Verilator's front end nor its makefiles take such a path
             (here / "verilator").symlink_to(env["VERILATOR_ROOT"])
             env["VERILATOR_ROOT"] = str(here / "verilator")
-            env["PATH"] = f"{here / 'verilator' / 'bin'}{os.pathsep}{env['PATH']}"
-        command = [
-            "verilator",
-            "--cc",
-            "--exe",
-            "--build",
-            "-j",
-            "2",
-            "-Mdir",
-            "obj",
-            "-o",
-            f"../{TOP}",
-            *flags,
-        ]
+            program = str(here / "verilator" / "bin" / "verilator_bin")
+        command = [program, "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{TOP}"]
+        command += flags
         command += ["-LDFLAGS", "-L../libs -lcocotbvpi_verilator", "main.cpp", *names]
         done = subprocess.run(command, cwd=here, env=env, text=True, capture_output=True)
         if done.returncode:

@@ -11,10 +11,14 @@ module xh_probe #(
   input logic ready_i
 );
 
-  longint unsigned words   = 0;
-  longint unsigned stalls  = 0;
-  longint unsigned starved = 0;
-  longint unsigned last    = 0;
+  longint unsigned words, stalls, starved, last;
+
+  initial begin
+    words   = 0;
+    stalls  = 0;
+    starved = 0;
+    last    = 0;
+  end
 
   always_ff @(posedge clk_i) begin
     if (rst_ni && valid_i && ready_i) begin

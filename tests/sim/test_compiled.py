@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,7 +124,12 @@ def test_compile_error_shows_its_lines(emitted) -> None:
 
 def test_waves_are_left_where_they_are_asked_for(emitted, tmp_path: Path) -> None:
     waves = tmp_path / "signals.fst"
-    run = run_compiled(emitted.files, emitted.plan, emitted.frames[:2], emitted.work, waves=waves)
+    try:
+        run = run_compiled(emitted.files, emitted.plan, emitted.frames[:2], emitted.work, waves=waves)
+    except ToolError as error:
+        if "headers of lz4" in error.reason and not os.environ.get("CI"):
+            pytest.skip(str(error))
+        raise
     assert np.array_equal(run.results, emitted.results[:2])
     # an FST file begins with a header block: type 0, length 329
     assert waves.read_bytes()[:9] == b"\0" + (329).to_bytes(8, "big")

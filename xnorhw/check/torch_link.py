@@ -75,9 +75,16 @@ def _scores(
     first = None
     if off.any():
         place = tuple(int(v) for v in np.argwhere(off)[0])
-        spot = (*place[1:], 0, 0, 0)
+        channel, y, x = (*place[1:], 0, 0)[:3]
         first = Difference(
-            "golden", "scores", first_frame + place[0], *spot[:3], float(wanted[place]), float(found[place])
+            "golden",
+            "scores",
+            first_frame + place[0],
+            channel,
+            y,
+            x,
+            expected=float(wanted[place]),
+            found=float(found[place]),
         )
     return Comparison(0, int(off.size), int(off.sum()), first)
 

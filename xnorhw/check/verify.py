@@ -148,7 +148,7 @@ def _choose(
 
 
 def _decide(stored: StoredBuild, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return golden.scores(stored.graph, sums).argmax(axis=1).astype(np.int64)
+    return np.asarray(golden.scores(stored.graph, sums).argmax(axis=1), np.int64)
 
 
 def _accuracies(chosen: _Frames, decisions: dict[str, list[npt.NDArray[np.int64]]]) -> tuple[Accuracy, ...]:

@@ -141,7 +141,12 @@ def _arguments(plan: Plan, frames: int, select: int, stalls: Stalls | None) -> l
         "timeout": timeout_cycles(plan),
     }
     if stalls is not None:
-        values |= {"seed": stalls.seed, "source": stalls.source_percent, "sink": stalls.sink_percent, "hold": stalls.hold}
+        values |= {
+            "seed": stalls.seed,
+            "source": stalls.source_percent,
+            "sink": stalls.sink_percent,
+            "hold": stalls.hold,
+        }
     return [f"{key}={value}" for key, value in values.items()]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -94,12 +93,14 @@ def compile_bench(files: Mapping[str, str], work: Path, *, waves: bool = False) 
 
 def _compile(here: Path, flags: list[str], names: list[str], environment: dict[str, str]) -> None:
     environment = dict(environment)
+    program = "verilator"
     root = environment.get("VERILATOR_ROOT", "")
     if " " in root:
+        # neither Verilator's front end nor its makefiles take such a path
         (here / "verilator").symlink_to(root)
         environment["VERILATOR_ROOT"] = str(here / "verilator")
-        environment["PATH"] = f"{here / 'verilator' / 'bin'}{os.pathsep}{environment['PATH']}"
-    command = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{PROGRAM}"]
+        program = str(here / "verilator" / "bin" / "verilator_bin")
+    command = [program, "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{PROGRAM}"]
     try:
         done = subprocess.run(
             [*command, *flags, "main.cpp", *names],

@@ -1,0 +1,80 @@
+"""Every unit refuses the parameters that it cannot honour, by name, when it is elaborated; and its
+defaults are clean under every warning."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from rtl_tests.runner import require_simulator
+from xnorhw import resources
+from xnorhw.sim.tools import verilator_environment
+
+UNITS = tuple(
+    name
+    for name in resources.list_names("templates/rtl", ".sv")
+    if name.startswith("xh_") and name != "xh_shell"
+)
+
+WRONG = (
+    ("xh_code_sum", "ACT_BITS=0", "at least 1"),
+    ("xh_counter", "COUNT=0", "COUNT must be at least 1"),
+    ("xh_fifo", "WIDTH=0", "WIDTH must be at least 1"),
+    ("xh_mvu", "SIMD=0", "every size must be at least 1"),
+    ("xh_mvu", "ACT_BITS=9 ACT_BIPOLAR=0 ACC_BITS=20", "ACT_BITS must be 1 to 8"),
+    ("xh_mvu", "ACT_BITS=2", "a bipolar activation is one unsigned bit"),
+    ("xh_mvu", "ACT_SIGNED=1", "a bipolar activation is one unsigned bit"),
+    ("xh_mvu", "START_BITS=9 ACC_BITS=8", "cannot hold the start value"),
+    ("xh_mvu", "THRESHOLDED=0 OUT_BITS=8", "OUT_BITS must be 1 with a threshold"),
+    ("xh_mvu", "OUT_BITS=2", "OUT_BITS must be 1 with a threshold"),
+    ("xh_pool", "TAP_GROUPS=0", "every size must be at least 1"),
+    ("xh_popcount", "SIMD=0", "at least 1"),
+    ("xh_ram", "DEPTH=0", "at least 1"),
+    ("xh_start_rom", "ROW_CLASSES=3", "CLASS_BITS cannot hold every class"),
+    ("xh_start_rom", "GROUPS=0", "every size must be at least 1"),
+    ("xh_weight_rom", "DEPTH=0", "WIDTH and DEPTH must be at least 1"),
+    ("xh_width_converter", "PACKET_BITS=0", "must be at least 1"),
+    ("xh_window", "REPEATS=0", "every size must be at least 1"),
+    ("xh_window", "TAPS_PER_WORD=2", "TAPS_PER_WORD must divide"),
+    ("xh_window", "CHANNELS_OUTER=1 REPEATS=2", "CHANNELS_OUTER leaves no place for REPEATS"),
+    ("xh_window", "OUT_HEIGHT=9", "no window may start below the map"),
+    ("xh_window", "OUT_WIDTH=10", "no window may start below the map"),
+    ("xh_window", "PAD_TOP=3", "the first window must reach the map"),
+    ("xh_window", "DEPTH=18", "DEPTH cannot hold the words of one window"),
+)
+
+
+def _lint(unit: str, parameters: str) -> subprocess.CompletedProcess[str]:
+    require_simulator()
+    folder = resources.path("templates/rtl")
+    return subprocess.run(
+        [
+            *("verilator", "--lint-only", "-Wall", "--assert", "--top-module", unit, "-y", str(folder)),
+            *(f"-G{parameter}" for parameter in parameters.split()),
+            str(folder / f"{unit}.sv"),
+        ],
+        env=verilator_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_defaults_are_clean(unit: str) -> None:
+    done = _lint(unit, "")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("unit", "parameters", "message"), WRONG)
+def test_wrong_parameters_are_refused(unit: str, parameters: str, message: str) -> None:
+    done = _lint(unit, parameters)
+    assert done.returncode != 0
+    assert f"{unit}: " in done.stdout and message in done.stdout, done.stdout
+
+
+def test_smallest_depth_is_accepted() -> None:
+    done = _lint("xh_window", "DEPTH=19")
+    assert done.returncode == 0, done.stdout
