@@ -30,7 +30,8 @@ print(len(resources.read_text("templates/report/report.html.j2")))
 def probe(*python_path: Path, code: str = PROBE, executable: str = sys.executable) -> list[str]:
     """Run ``code`` where nothing of the checkout is on the path but what is given."""
     lines = [f"sys.path.insert(0, {str(p)!r})" for p in python_path]
-    source = "import sys\nsys.path[:] = [p for p in sys.path if not p.startswith(ROOT)]\n"
+    # a virtual environment may lie in the checkout, so the checkout itself goes, not what is in it
+    source = "import os, sys\nsys.path[:] = [p for p in sys.path if os.path.realpath(p) != ROOT]\n"
     source = f"ROOT = {str(ROOT)!r}\n{source}" + "\n".join(lines) + code
     # -I: neither the working directory nor PYTHONPATH nor the user's packages
     result = subprocess.run([executable, "-I", "-c", source], capture_output=True, text=True, check=False)

@@ -49,6 +49,9 @@ def input_frames() -> list[list[int]]:
 
 FRAMES = input_frames()
 
+LONGEST_NS = 16 * (len(FRAMES) + 4) * CONFIG["timeout_cycles"] * PERIOD_NS
+"""Far more than any test takes: an accelerator that answers nonsense for ever must not hang the bench."""
+
 
 class Pauses:
     """Decides clock by clock whether a side waits, from a seed of its own."""
@@ -279,7 +282,7 @@ def all_frames() -> list[int]:
     return list(range(len(FRAMES)))
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 async def registers_answer(dut) -> None:
     """Identity, version, hash, sizes, strobes, unmapped addresses."""
     bench = Bench(dut, "registers")
@@ -300,7 +303,7 @@ async def registers_answer(dut) -> None:
     assert await bench.register("CONTROL") == 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 async def frames_back_to_back(dut) -> None:
     """All frames as one packet, nobody waits; then the counters."""
     bench = Bench(dut, "full")
@@ -317,7 +320,7 @@ async def frames_back_to_back(dut) -> None:
     assert await bench.register("BUSY_CYCLES") == busy, "busy while nothing is in flight"
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 @cocotb.parametrize(source=[30, 0, 70], sink=[30, 70])
 async def frames_with_stalls(dut, source: int, sink: int) -> None:
     """All frames as one packet, both sides pause at random."""
@@ -329,7 +332,7 @@ async def frames_with_stalls(dut, source: int, sink: int) -> None:
     assert await bench.register("FRAMES_OUT") == len(frames)
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 @cocotb.parametrize(ends=["each", "none"])
 async def packets(dut, ends: str) -> None:
     """Each frame is a packet; or no frame ends one."""
@@ -340,7 +343,7 @@ async def packets(dut, ends: str) -> None:
     assert await bench.register("ERRORS") == 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 async def soft_reset_inside_a_frame(dut) -> None:
     """A frame is broken off by a soft reset; the frames after it are clean."""
     bench = Bench(dut, "soft-reset", 20, 20)
@@ -366,7 +369,7 @@ async def soft_reset_inside_a_frame(dut) -> None:
     assert await bench.register("ERRORS") == 0
 
 
-@cocotb.test()
+@cocotb.test(timeout_time=LONGEST_NS, timeout_unit="ns")
 async def errors_are_sticky(dut) -> None:
     """A tlast inside a frame and a partial beat each set their bit, which stays until cleared."""
     bench = Bench(dut, "errors")
