@@ -39,6 +39,26 @@ def test_missing_frames_are_mismatches() -> None:
     assert result.first is not None and result.first.frame == 1
 
 
+def test_frames_too_many_are_mismatches() -> None:
+    long = {name: np.concatenate([values, values[:1]]) for name, values in tensors().items()}
+    result = compare("rtl", ["a"], tensors(), long)
+    assert result.mismatches == 12
+    assert result.first is not None and result.first.frame == 2
+
+
+def test_a_wrong_value_is_named_before_a_missing_one() -> None:
+    found = tensors()
+    found["a"] = found["a"][:1]
+    found["b"][1, 1] = 7
+    first = compare("rtl", ["a", "b"], tensors(), found).first
+    assert first is not None and first.tensor == "b"
+
+
+def test_a_tensor_that_one_side_lacks_is_no_pass() -> None:
+    with pytest.raises(KeyError):
+        compare("rtl", ["a", "b"], tensors(), {"a": tensors()["a"]})
+
+
 def test_flat_and_map_forms_are_one() -> None:
     flat = {"b": tensors()["b"].reshape(2, 2, 1, 1)}
     assert compare("golden", ["b"], tensors(), flat).mismatches == 0

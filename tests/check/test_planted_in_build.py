@@ -162,6 +162,29 @@ def test_one_threshold_in_the_graph(verify_output: Callable[[Path], str], build:
     assert "error: conv1: golden differs" in output and "tensor sign1, channel 2," in output
 
 
+@pytest.mark.parametrize("file", ["plan.json", "folding.json"])
+def test_one_folding_in_the_files(build: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = build / file
+    tree = json.loads(path.read_text())
+    entry = tree["layers"]["conv2"] if file == "folding.json" else tree["layers"][1]
+    entry["simd"] = {3: 2}[entry["simd"]]
+    path.write_text(json.dumps(tree))
+    assert run_verify(build) == 1
+    error = capsys.readouterr().err
+    assert "error: conv2:" in error and "folding" in error
+
+
+def test_one_kept_integer(verify_output: Callable[[Path], str], build: Path) -> None:
+    """The integers that the build was made with are compared, too."""
+    stored = read_build(build)
+    stored.samples.sums[1, 2] += 2
+    from xnorhw.emit.store import data_files
+
+    (build / "samples.npz").write_bytes(data_files(stored.graph, stored.plan, stored.samples)["samples.npz"])
+    output = verify_output(build)
+    assert "error: fc: golden differs" in output and "tensor fc, channel 2," in output
+
+
 def test_one_folding(verify_output: Callable[[Path], str], build: Path) -> None:
     """Two folds of one channel's weights change places."""
     stored = read_build(build)

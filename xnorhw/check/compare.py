@@ -55,45 +55,36 @@ class Comparison:
 
 def compare(
     link: str,
-    order: list[str],
+    names: list[str],
     expected: dict[str, npt.NDArray[Any]],
     found: dict[str, npt.NDArray[Any]],
     first_frame: int = 0,
 ) -> Comparison:
-    """Compare the tensors named in ``order`` that both sides have, earliest layer first.
+    """Compare the tensors ``names``, earliest layer first; KeyError where a side lacks one.
 
-    Arrays are [N, C, H, W] or [N, C]; a shorter batch on the ``found`` side is a mismatch of
-    every missing value.
+    Arrays are [N, C, H, W] or [N, C].  A value of a frame that one side has and the other
+    has not is a mismatch; a value that differs is named before one that is missing.
     """
-    tensors = values = mismatches = 0
+    values = mismatches = 0
     first: Difference | None = None
-    for name in order:
-        if name not in expected or name not in found:
-            continue
+    uneven: Difference | None = None
+    for name in names:
         want, got = expected[name], found[name]
+        width = want.shape[3] if want.ndim == 4 else 1
         want = want.reshape(want.shape[0], want.shape[1], -1)
-        tensors += 1
-        values += want.size
-        missing = want.shape[0] - got.shape[0]
         got = got.reshape(got.shape[0], *want.shape[1:])
-        common = min(want.shape[0], got.shape[0])
+        common = min(len(want), len(got))
         unequal = want[:common] != got[:common]
-        mismatches += int(unequal.sum()) + max(missing, 0) * want[0].size
+        values += want.size
+        mismatches += int(unequal.sum()) + abs(len(want) - len(got)) * int(np.prod(want.shape[1:]))
         if first is None and unequal.any():
             frame, channel, pixel = (int(v) for v in np.argwhere(unequal)[0])
-            width = expected[name].shape[3] if expected[name].ndim == 4 else 1
-            first = Difference(
-                link,
-                name,
-                first_frame + frame,
-                channel,
-                pixel // width,
-                pixel % width,
-                float(want[frame, channel, pixel]),
-                float(got[frame, channel, pixel]),
-            )
-        elif first is None and missing > 0:
-            first = Difference(
-                link, name, first_frame + common, 0, 0, 0, float(want[common, 0, 0]), float("nan")
-            )
-    return Comparison(tensors, values, mismatches, first)
+            y, x = divmod(pixel, width)
+            pair = float(want[frame, channel, pixel]), float(got[frame, channel, pixel])
+            first = Difference(link, name, first_frame + frame, channel, y, x, *pair)
+        if uneven is None and len(want) != len(got):
+            nan = float("nan")
+            there = float(want[common, 0, 0]) if len(want) > common else nan
+            came = float(got[common, 0, 0]) if len(got) > common else nan
+            uneven = Difference(link, name, first_frame + common, 0, 0, 0, there, came)
+    return Comparison(len(names), values, mismatches, first or uneven)

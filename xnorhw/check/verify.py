@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
-from xnorhw.check.compare import Comparison, Difference
+from xnorhw.check.compare import Comparison, Difference, compare
+from xnorhw.check.consistency import check_folding_is_the_builds
 from xnorhw.check.rtl_link import RtlLink
 from xnorhw.check.torch_link import check_torch
 from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
@@ -63,6 +64,7 @@ def verify_build(
     where a simulator is missing; differences are in the verdict, see ``Verdict.require``.
     """
     chosen = _choose(stored, codes, labels, frames)
+    check_folding_is_the_builds(stored)
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(file.graph)
     rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
@@ -75,6 +77,7 @@ def verify_build(
             progress(f"torch and golden, frames {start} to {start + len(part) - 1}")
         link = check_torch(stored.graph, evaluator, part, tensors, start)
         torch_sum += link.comparison
+        torch_sum += _with_kept_integers(stored, tensors, start) if codes is None else Comparison()
         ties.extend(link.ties)
         if link.torch_decisions is not None:
             decisions["torch"].append(link.torch_decisions)
@@ -108,6 +111,18 @@ def verify_build(
     )
 
 
+def _with_kept_integers(
+    stored: StoredBuild, tensors: dict[str, npt.NDArray[np.int64]], start: int
+) -> Comparison:
+    """Golden now against the golden integers that the build was made with."""
+    name = stored.graph.output
+    kept = stored.samples.sums[start : start + CHUNK]
+    count = min(len(kept), len(tensors[name]))
+    if not count:
+        return Comparison()
+    return compare("golden", [name], {name: kept[:count]}, {name: tensors[name][:count]}, start)
+
+
 def _with_layer(stored: StoredBuild, first: Difference | None) -> Difference | None:
     """Name the binary layer behind the tensor: what a user looks for in the network."""
     layer = ""
@@ -137,6 +152,12 @@ def _choose(
             )
         count = len(codes) if frames is None else min(frames, len(codes))
         return _Frames(codes[:count], count, None if labels is None else labels[:count])
+    if labels is not None:
+        raise ModelError(
+            "labels were given without data: the frames kept in the build have their own",
+            module="labels",
+            remedy="Give the data that the labels belong to",
+        )
     kept = stored.samples
     count = len(kept.codes) if frames is None else frames
     real = min(kept.real, count)

@@ -1,0 +1,56 @@
+"""The foldings that a build tells of, in three places, must be one."""
+
+from __future__ import annotations
+
+from xnorhw.emit.store import StoredBuild
+from xnorhw.ir.errors import FitError, VerifyError
+from xnorhw.plan import Folding, LayerFolding, folding_of, read_folding
+from xnorhw.plan.model import MatrixUnit, WeightRom
+
+__all__ = ["check_folding_is_the_builds"]
+
+REMEDY = "Build again with --folding to build another folding, or without to get the first one back"
+
+
+def check_folding_is_the_builds(stored: StoredBuild) -> None:
+    """VerifyError, naming the layer, where folding.json, plan.json and its units disagree."""
+    plan = stored.plan
+    for layer in plan.layers:
+        unit = plan.unit(layer.matrix)
+        assert isinstance(unit, MatrixUnit)
+        if (layer.pe, layer.simd) != (unit.pe, unit.simd):
+            _refuse(layer.name, f"{layer.pe} x {layer.simd}", "its matrix unit", f"{unit.pe} x {unit.simd}")
+        source = next(e.source for e in plan.edges if e.target == unit.name and e.port == "weights")
+        rom = plan.unit(source)
+        wanted = unit.pe * unit.simd, unit.groups * unit.folds
+        if isinstance(rom, WeightRom) and (rom.width, rom.depth) != wanted:
+            _refuse(
+                layer.name,
+                f"{wanted[1]} weight words of {wanted[0]} bits",
+                "its memory",
+                f"{rom.depth} of {rom.width}",
+            )
+    path = stored.folder / "folding.json"
+    try:
+        written = read_folding(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError, FitError) as error:
+        raise VerifyError(f"cannot be read: {error}", module=str(path), remedy=REMEDY) from None
+    built = folding_of(plan)
+    for entry in built.layers:
+        found = _entry(written, entry.name)
+        if found is None:
+            raise VerifyError("folding.json has no entry for this layer", module=entry.name, remedy=REMEDY)
+        if (found.pe, found.simd) != (entry.pe, entry.simd):
+            _refuse(entry.name, f"{entry.pe} x {entry.simd}", "folding.json", f"{found.pe} x {found.simd}")
+
+
+def _entry(folding: Folding, name: str) -> LayerFolding | None:
+    return next((layer for layer in folding.layers if layer.name == name), None)
+
+
+def _refuse(layer: str, planned: str, where: str, found: str) -> None:
+    raise VerifyError(
+        f"the plan has the folding {planned}, {where} has {found}: the build was edited",
+        module=layer,
+        remedy=REMEDY,
+    )
