@@ -70,6 +70,9 @@ module xh_mvu #(
   // a word's sum: unsigned with bipolar activations
   localparam int unsigned SUM_BITS = ACT_BIPOLAR ? $clog2(SIMD + 1) : ACT_BITS + $clog2(SIMD) + 1;
 
+  // sums are taken modulo 2^ACC_BITS: what lies above does not matter
+  localparam int unsigned KEPT_BITS = (SUM_BITS < ACC_BITS) ? SUM_BITS : ACC_BITS;
+
   typedef logic signed [ACC_BITS-1:0] acc_t;
 
   logic first, last;
@@ -117,12 +120,18 @@ module xh_mvu #(
   for (genvar p = 0; p < PE; p++) begin : gen_pe
 
     logic [SIMD-1:0] weight;
-    logic [SUM_BITS-1:0] sum, sum_q;
+    logic [SUM_BITS-1:0] sum;
+    logic [KEPT_BITS-1:0] sum_q;
     logic signed [START_BITS-1:0] start_q, start;
     acc_t addend, init;
     acc_t acc_q;
 
     assign weight = w_data_i[p*SIMD+:SIMD];
+
+    if (KEPT_BITS < SUM_BITS) begin : gen_dropped
+      logic unused;
+      assign unused = ^sum[SUM_BITS-1:KEPT_BITS];
+    end
 
     if (ACT_BIPOLAR) begin : gen_bipolar
       xh_popcount #(.SIMD(SIMD)) i_popcount (
@@ -138,7 +147,7 @@ module xh_mvu #(
 
     always_ff @(posedge clk_i) begin
       if (sum_ready) begin
-        sum_q <= sum;
+        sum_q <= KEPT_BITS'(sum);
         if (first) start_q <= t_data_i[p*START_BITS+:START_BITS];
       end
     end

@@ -25,7 +25,17 @@ HERE = Path(__file__).resolve().parent
 RTL = HERE.parent / "rtl"
 ROM = HERE.parent / "rom"
 TOP = "xh_bench"
-FLAGS = ["--top-module", TOP, "--prefix", "Vtop", "--vpi", "--assert", "--no-timing", "-Wno-fatal"]
+FLAGS = [
+    "--top-module",
+    TOP,
+    "--prefix",
+    "Vtop",
+    "--vpi",
+    "--assert",
+    "--no-timing",
+    "-Wno-fatal",
+    "-Werror-USERERROR",
+]
 FLAGS += ["--x-assign", "unique", "--x-initial", "unique"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -172,6 +173,17 @@ def test_one_folding_in_the_files(build: Path, file: str, capsys: pytest.Capture
     assert run_verify(build) == 1
     error = capsys.readouterr().err
     assert "error: conv2:" in error and "folding" in error
+
+
+def test_a_ring_that_its_unit_refuses(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a unit checks of its parameters while it is elaborated ends the simulation."""
+    path = build / "rtl" / "accel_core.sv"
+    text = path.read_text()
+    short = re.sub(r"\.DEPTH(\s*)\(\d+\)", r".DEPTH\1(1)", text)
+    assert short != text
+    path.write_text(short)
+    assert run_verify(build) == 1
+    assert "DEPTH cannot hold the words of one window" in capsys.readouterr().err
 
 
 def test_one_kept_integer(verify_output: Callable[[Path], str], build: Path) -> None:

@@ -17,7 +17,16 @@ __all__ = ["compile_bench", "read_sources", "write_memories"]
 TOP = "xh_bench"
 PROGRAM = "bench"
 _FLAGS = (
-    *("--top-module", TOP, "--prefix", "Vbench", "--assert", "--no-timing", "-Wno-fatal"),
+    *(
+        "--top-module",
+        TOP,
+        "--prefix",
+        "Vbench",
+        "--assert",
+        "--no-timing",
+        "-Wno-fatal",
+        "-Werror-USERERROR",
+    ),
     *("--x-assign", "unique", "--x-initial", "unique"),
 )
 _SHOWN_LINES = 12
