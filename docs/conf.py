@@ -13,6 +13,10 @@ release = re.search(r'__version__ = "(.+)"', _INIT.read_text(encoding="utf-8")).
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "binary networks to proven accelerators", "fixed_sidebar": True, "page_width": "1080px"}
+html_theme_options = {
+    "description": "binary networks to proven accelerators",
+    "fixed_sidebar": True,
+    "page_width": "1080px",
+}
 html_show_copyright = False
 myst_heading_anchors = 3

@@ -99,7 +99,7 @@ def _monitor(case: Case, port: Port) -> str:
     stream = f"{case.name}_{port.name}"
     inward, outward = ("i", "o") if port.taken else ("o", "i")
     return (
-        f"  xh_monitor #(.WIDTH({port.width}), .NAME(\"{port.monitor}\")) i_{stream}_monitor (\n"
+        f'  xh_monitor #(.WIDTH({port.width}), .NAME("{port.monitor}")) i_{stream}_monitor (\n'
         f"    .clk_i, .rst_ni, .valid_i({stream}_valid_{inward}), .ready_i({stream}_ready_{outward}),\n"
         f"    .data_i({stream}_data_{inward})\n  );\n"
     )
@@ -199,17 +199,18 @@ def _compile(unit: str, build: Path, rtl: Path) -> None:
     import cocotb_tools.config as cocotb
 
     libraries = cocotb.libs_dir
+    main = cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"
     verilate = [
         *("verilator", "--cc", "--exe", *_FLAGS),
         *("--timescale", "1ns/1ps", "--prefix", "Vtop", "--top-module", TOP, "-Mdir", str(build), "-o", TOP),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
-        *(f"-I{rtl}", str(cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"), str(build / f"{TOP}.sv")),
+        *(f"-I{rtl}", str(main), str(build / f"{TOP}.sv")),
     ]
     make = ["make", "-j", "2", "-C", str(build), "-f", "Vtop.mk", *_MAKE]
     for command in (verilate, make):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            shown = "\n".join(done.stdout.splitlines()[-40:])
+            shown = "\n".join((done.stdout + done.stderr).splitlines()[-40:])
             pytest.fail(f"{unit} was not built by {command[0]}\n{shown}", pytrace=False)
 
 

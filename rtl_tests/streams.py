@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
-__all__ = ["STALLS", "Bench", "Sink", "Source", "Stalls"]
+__all__ = ["STALLS", "Bench", "Sink", "Source", "Stalls", "named"]
 
 _PERIOD_NS = 10
 
@@ -40,6 +41,11 @@ STALLS = (
     Stalls("both", 0.3, 0.3, 3),
     Stalls("rare", 0.9, 0.9, 1),
 )
+
+
+def named(values: Iterable[object]) -> list[cocotb.Param]:
+    """Values for cocotb.parametrize that show by their text in the names of the tests."""
+    return [cocotb.Param(value=value, name=str(value)) for value in values]
 
 
 class _Pauses:
@@ -154,7 +160,12 @@ class Bench:
     """
 
     def __init__(
-        self, dut: Any, case: str, stalls: Stalls, sources: Iterable[str] = ("s",), sinks: Iterable[str] = ("m",)
+        self,
+        dut: Any,
+        case: str,
+        stalls: Stalls,
+        sources: Iterable[str] = ("s",),
+        sinks: Iterable[str] = ("m",),
     ) -> None:
         self._dut = dut
         self._now = 0
@@ -163,8 +174,7 @@ class Bench:
             for name in sources
         }
         self.sinks = {
-            name: Sink(dut, f"{case}_{name}", _pauses(stalls, stalls.sink, case, name))
-            for name in sinks
+            name: Sink(dut, f"{case}_{name}", _pauses(stalls, stalls.sink, case, name)) for name in sinks
         }
 
     @property

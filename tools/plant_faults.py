@@ -27,7 +27,7 @@ RTL = "templates/rtl"
 MVU, POOL, FIFO, WINDOW = (f"rtl_tests/units/test_{unit}.py" for unit in ("mvu", "pool", "fifo", "window"))
 SHELL = "rtl_tests/networks/test_shell.py"
 
-NOT_BUILT = ("was not built", "could not be compiled", "%Error")
+NOT_BUILT = ("was not built", "could not be compiled", "%Error: Exiting due to", "make: ***")
 TESTS_FAILED = 1
 """pytest's exit code."""
 

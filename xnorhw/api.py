@@ -200,7 +200,11 @@ class Model:
         random ones.  A folder that holds anything but an untouched build is left alone;
         ``force`` replaces a build with files edited or added.  Raises XnorhwError.
         """
-        target = Path(out)
+        if verify not in ("none", "golden", "full"):
+            raise ModelError(
+                f"there is no level {verify!r}", module="verify", remedy="Take none, golden or full"
+            )
+        target = Path(out).resolve()  # it may be the working directory, which a rename takes away
         used = Path(folding) if isinstance(folding, str | Path) else None
         # what can be refused at once is refused before the work
         build_folder.check_target(target, force=force, used=used)

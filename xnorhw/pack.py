@@ -23,6 +23,7 @@ __all__ = [
     "bits_from_words",
     "lanes_from_words",
     "pack_frames",
+    "start_lanes",
     "start_words",
     "stream_words",
     "unpack_results",
@@ -91,8 +92,8 @@ def unpack_weight_words(words: list[int], unit: MatrixUnit, product: Product) ->
 # --- accumulator starts --------------------------------------------------------------------
 
 
-def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
-    """The words of ``rom``: for each position class the channel groups, PE values a word."""
+def start_lanes(plan: Plan, graph: IntGraph, rom: StartRom) -> Values:
+    """The start values of ``rom`` [words, PE]: for each position class the channel groups."""
     layer = _layer_of(plan, graph, rom)
     unit = layer.matrix
     table = start_values(layer.chip)
@@ -100,10 +101,17 @@ def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
         raise AssertionError(f"{rom.name}: {table.shape[0]} position classes, the plan has {rom.classes}")
     lanes = np.zeros((rom.classes, unit.groups * unit.pe), np.int64)
     lanes[:, : table.shape[1]] = table
-    low, high = -(1 << (unit.start_bits - 1)), (1 << (unit.start_bits - 1)) - 1
+    return lanes.reshape(-1, unit.pe)
+
+
+def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
+    """``start_lanes`` as words of ``rom.width`` bits."""
+    lanes = start_lanes(plan, graph, rom)
+    bits = rom.width // lanes.shape[1]
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     if lanes.min() < low or lanes.max() > high:
-        raise AssertionError(f"{rom.name}: a start value does not fit into {unit.start_bits} bits")
-    return words_from_lanes(lanes.reshape(-1, unit.pe), unit.start_bits)
+        raise AssertionError(f"{rom.name}: a start value does not fit into {bits} bits")
+    return words_from_lanes(lanes, bits)
 
 
 # --- the weight image ----------------------------------------------------------------------

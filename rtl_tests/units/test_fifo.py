@@ -9,7 +9,7 @@ from typing import Any
 import cocotb
 
 from rtl_tests.runner import Case, Port, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 WIDTH = 12
 DEPTHS = (0, 1, 2, 3, 4, 5, 8, 17)
@@ -26,7 +26,7 @@ def _words(seed: str, count: int = WORDS) -> list[int]:
 
 
 @cocotb.test()
-@cocotb.parametrize(depth=DEPTHS, stalls=STALLS)
+@cocotb.parametrize(depth=DEPTHS, stalls=named(STALLS))
 async def order(dut: Any, depth: int, stalls: Stalls) -> None:
     """What goes in comes out, once and in order."""
     bench = Bench(dut, _name(depth), stalls)

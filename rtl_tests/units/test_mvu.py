@@ -4,6 +4,7 @@ four streams stalled by itself."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cocotb
@@ -11,7 +12,7 @@ import numpy as np
 
 from rtl_tests.reference import join, matrix
 from rtl_tests.runner import Case, Port, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 SUMS = 24
 MVU_STALLS = (
@@ -24,7 +25,10 @@ MVU_STALLS = (
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix unit; ``act`` is bipolar, u<bits> or s<bits>."""
+    """A matrix unit; ``act`` is bipolar, u<bits> or s<bits>.
+
+    ``narrow`` is an accumulator too short for every value: results are those modulo its range.
+    """
 
     pe: int
     simd: int
@@ -33,9 +37,10 @@ class Matrix:
     raw: bool
     groups: int = 1
     start_bits: int = 8
+    narrow: int = 0
 
     def __str__(self) -> str:
-        kind = "raw" if self.raw else "bit"
+        kind = ("raw" if self.raw else "bit") + (f"a{self.narrow}" if self.narrow else "")
         return f"p{self.pe}s{self.simd}{self.act}f{self.folds}{kind}t{self.start_bits}"
 
     @property
@@ -60,7 +65,9 @@ class Matrix:
 
     @property
     def acc_bits(self) -> int:
-        """Bits that hold every value of the accumulator."""
+        """Bits that hold every value of the accumulator, or ``narrow``."""
+        if self.narrow:
+            return self.narrow
         low, high = self.start_range
         if self.bipolar and self.raw:
             low, high = low >> 1, high >> 1
@@ -97,6 +104,9 @@ MATRICES = (
     Matrix(2, 4, "s1", 1, True, start_bits=5),
     Matrix(5, 11, "s7", 2, False, start_bits=13),
     Matrix(1, 1, "u3", 1, True, start_bits=1),
+    Matrix(2, 40, "bipolar", 2, False, start_bits=5, narrow=5),
+    Matrix(2, 5, "s8", 3, True, start_bits=4, narrow=7),
+    Matrix(3, 4, "u6", 2, False, start_bits=6, narrow=6),
 )
 
 
@@ -127,6 +137,12 @@ def _work(unit: Matrix, sums: int, seed: str) -> _Work:
     activations[2], weights[2], starts[2] = low, -1, last
     activations[3], weights[3], starts[3] = high, -1, first
     results = matrix(activations, weights, starts, unit.bipolar, not unit.raw)
+    if unit.narrow:
+        sums_alone = matrix(activations, weights, np.zeros_like(starts), unit.bipolar, False)
+        half = 1 << (unit.narrow - 1)
+        total = starts + (sums_alone // 2 if unit.bipolar else sums_alone)
+        total = (total + half) % (2 * half) - half
+        results = total if unit.raw else (total >= 0).astype(np.int64)
     words = activations.reshape(sums * unit.folds, unit.simd)
     rows = weights.reshape(sums, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3) == 1
     return _Work(
@@ -148,7 +164,7 @@ def _bench(dut: Any, unit: Matrix, stalls: Stalls) -> Bench:
 
 
 @cocotb.test()
-@cocotb.parametrize(unit=MATRICES, stalls=MVU_STALLS)
+@cocotb.parametrize(unit=named(MATRICES), stalls=named(MVU_STALLS))
 async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
     """Sums and bits against NumPy, before and after a reset inside a sum."""
     bench = _bench(dut, unit, stalls)
@@ -165,7 +181,7 @@ async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(unit=MATRICES)
+@cocotb.parametrize(unit=named(MATRICES))
 async def rate(dut: Any, unit: Matrix) -> None:
     """One activation word a clock, from sum to sum."""
     bench = _bench(dut, unit, STALLS[0])
@@ -174,7 +190,7 @@ async def rate(dut: Any, unit: Matrix) -> None:
     _put(bench, work)
     assert await bench.receive(SUMS, 100 + 2 * SUMS * unit.folds) == work.results
     clocks = bench.sink.clocks
-    assert [b - a for a, b in zip(clocks, clocks[1:])] == [unit.folds] * (SUMS - 1)
+    assert [b - a for a, b in pairwise(clocks)] == [unit.folds] * (SUMS - 1)
 
 
 def _case(unit: Matrix) -> Case:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtl_tests.reference import join, pool
 from rtl_tests.runner import Case, Port, bits, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _pixels(shape: Shape, pixels: int, seed: str) -> tuple[list[int], list[int]]
 
 
 @cocotb.test()
-@cocotb.parametrize(shape=SHAPES, stalls=STALLS)
+@cocotb.parametrize(shape=named(SHAPES), stalls=named(STALLS))
 async def windows(dut: Any, shape: Shape, stalls: Stalls) -> None:
     """Forty pixels, a reset inside a window, forty more."""
     bench = Bench(dut, str(shape), stalls)
@@ -87,7 +87,7 @@ async def windows(dut: Any, shape: Shape, stalls: Stalls) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(shape=SHAPES)
+@cocotb.parametrize(shape=named(SHAPES))
 async def rate(dut: Any, shape: Shape) -> None:
     """A word in every clock."""
     bench = Bench(dut, str(shape), STALLS[0])

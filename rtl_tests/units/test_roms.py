@@ -10,7 +10,7 @@ import cocotb
 
 from rtl_tests.reference import join, starts
 from rtl_tests.runner import Case, Port, bits, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _frame(rom: Weights | Starts) -> list[int]:
 
 
 @cocotb.test()
-@cocotb.parametrize(rom=(*WEIGHTS, *STARTS), stalls=(STALLS[0], STALLS[2], STALLS[4]))
+@cocotb.parametrize(rom=named((*WEIGHTS, *STARTS)), stalls=named((STALLS[0], STALLS[2], STALLS[4])))
 async def contents(dut: Any, rom: Weights | Starts, stalls: Stalls) -> None:
     """Three rounds of the words in their order; again from the start after a reset in between."""
     bench = Bench(dut, str(rom), stalls, sources=())
@@ -87,7 +87,7 @@ async def contents(dut: Any, rom: Weights | Starts, stalls: Stalls) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(rom=(*WEIGHTS, *STARTS))
+@cocotb.parametrize(rom=named((*WEIGHTS, *STARTS)))
 async def rate(dut: Any, rom: Weights | Starts) -> None:
     """A word every clock, from round to round."""
     bench = Bench(dut, str(rom), STALLS[0], sources=())

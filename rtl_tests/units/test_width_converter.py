@@ -10,7 +10,7 @@ import cocotb
 
 from rtl_tests.reference import convert
 from rtl_tests.runner import Case, Port, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ async def _check(bench: Bench, shape: Shape, count: int, seed: str) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(shape=SHAPES, stalls=STALLS)
+@cocotb.parametrize(shape=named(SHAPES), stalls=named(STALLS))
 async def packets(dut: Any, shape: Shape, stalls: Stalls) -> None:
     """Packets back to back arrive bit for bit, the tail filled with zeros."""
     bench = Bench(dut, str(shape), stalls)
@@ -109,7 +109,7 @@ async def packets(dut: Any, shape: Shape, stalls: Stalls) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(shape=SHAPES)
+@cocotb.parametrize(shape=named(SHAPES))
 async def rate(dut: Any, shape: Shape) -> None:
     """Without stalls the side with more words moves one every clock, across packets too."""
     count = 12
@@ -125,7 +125,7 @@ async def rate(dut: Any, shape: Shape) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(shape=SHAPES)
+@cocotb.parametrize(shape=named(SHAPES))
 async def reset(dut: Any, shape: Shape) -> None:
     """A reset inside a packet leaves nothing behind."""
     bench = Bench(dut, str(shape), STALLS[3])

@@ -10,7 +10,7 @@ import cocotb
 
 from rtl_tests.reference import WindowShape, window
 from rtl_tests.runner import Case, Port, bits, run_bench
-from rtl_tests.streams import STALLS, Bench, Stalls
+from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 FRAMES = 3
 
@@ -59,8 +59,9 @@ def _shape(
     end = pad if pad_end is None else pad_end
     low, high = [_out(size[i], kernel[i], stride[i], pad[i], end[i], dilation[i]) for i in (0, 1)]
     pad_word = 0 if pad_seed is None else random.Random(pad_seed).getrandbits(words * lanes * bit)
+    size_out = out or (low, high)
     return WindowShape(
-        lanes, bit, words, size, kernel, stride, pad, dilation, out or (low, high), taps, repeats, outer, pad_word
+        lanes, bit, words, size, kernel, stride, pad, dilation, size_out, taps, repeats, outer, pad_word
     )
 
 
@@ -98,7 +99,9 @@ WINDOWS = (
     Window("pool_words", replace(_POOL, words_per_pixel=3, taps_per_word=2), 1),
     Window("pool_odd", _shape((7, 7), (2, 2), stride=(2, 2), outer=True, words=2)),
     Window("pool_odd_all", _shape((7, 7), (2, 2), stride=(2, 2), outer=True, taps=4), None),
-    Window("pool_overlap", _shape((7, 8), (3, 3), stride=(2, 2), pad=(1, 1), outer=True, words=2, pad_seed=2)),
+    Window(
+        "pool_overlap", _shape((7, 8), (3, 3), stride=(2, 2), pad=(1, 1), outer=True, words=2, pad_seed=2)
+    ),
     Window("pool_overlap_row", _shape((7, 8), (3, 3), stride=(2, 2), pad=(1, 1), outer=True, taps=3), None),
     Window("pool_ceil", _shape((5, 5), (2, 2), stride=(2, 2), outer=True, pad_end=(1, 1), pad_seed=4), 2),
     Window("rectangle", _shape((4, 9), (2, 3), stride=(1, 2), pad=(0, 1), taps=2), 1),
@@ -140,7 +143,7 @@ async def _check(bench: Bench, shape: WindowShape, seed: str) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(instance=WINDOWS, stalls=STALLS)
+@cocotb.parametrize(instance=named(WINDOWS), stalls=named(STALLS))
 async def frames(dut: Any, instance: Window, stalls: Stalls) -> None:
     """Frames back to back, every stall pattern, nothing lost, nothing left."""
     bench = Bench(dut, instance.name, stalls)
@@ -149,7 +152,7 @@ async def frames(dut: Any, instance: Window, stalls: Stalls) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(instance=WINDOWS)
+@cocotb.parametrize(instance=named(WINDOWS))
 async def reset(dut: Any, instance: Window) -> None:
     """Resets at several places of a frame leave nothing behind."""
     shape = instance.shape
@@ -164,7 +167,7 @@ async def reset(dut: Any, instance: Window) -> None:
 
 
 @cocotb.test()
-@cocotb.parametrize(instance=[w for w in WINDOWS if w.extra is None])
+@cocotb.parametrize(instance=named([w for w in WINDOWS if w.extra is None]))
 async def rate(dut: Any, instance: Window) -> None:
     """With room in the ring, the side with more words moves one in every clock."""
     shape = instance.shape

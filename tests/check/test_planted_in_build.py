@@ -150,6 +150,39 @@ def test_one_threshold_in_the_rom(verify_output: Callable[[Path], str], build: P
     assert "error: conv2:" in output and f"tensor sign2, channel {channel}," in output
 
 
+@pytest.mark.parametrize("where", ["rom", "graph"])
+def test_a_threshold_off_by_one_that_no_frame_shows(
+    verify_output: Callable[[Path], str], build: Path, where: str
+) -> None:
+    """Whether or not a frame has a sum just there, it is found."""
+    stored = read_build(build)
+    channel = 1
+    threshold = stored.graph.node("sign1").op
+    assert isinstance(threshold, Threshold)
+    if where == "rom":
+        unit = stored.plan.unit(stored.plan.layers[0].matrix)
+        bits = unit.start_bits  # type: ignore[union-attr]
+
+        def shift(words: list[str]) -> None:
+            value = int(words[0], 16) + (1 << (channel * bits))  # PE 1 of group 0
+            words[0] = f"{value:x}"
+
+        edit_word(build, rom_file(stored, "conv1", "starts"), shift)
+    else:
+        threshold.table[0, channel, 0] += 1
+        from xnorhw.emit.store import data_files
+
+        (build / "graph.npz").write_bytes(data_files(stored.graph, stored.plan, stored.samples)["graph.npz"])
+    output = verify_output(build)
+    assert "error: conv1:" in output and f"channel {channel}" in output
+
+
+def test_another_model_in_the_build(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (build / "model.pt").write_bytes((build / "model.pt").read_bytes() + b"x")
+    assert run_verify(build) == 1
+    assert "not the model that this build was made from" in capsys.readouterr().err
+
+
 def test_one_threshold_in_the_graph(verify_output: Callable[[Path], str], build: Path) -> None:
     """The integer graph is the reference of the RTL, and torch is its own."""
     stored = read_build(build)

@@ -1,15 +1,35 @@
-"""The foldings that a build tells of, in three places, must be one."""
+"""What a build tells of itself in several places must be one thing."""
 
 from __future__ import annotations
+
+import hashlib
 
 from xnorhw.emit.store import StoredBuild
 from xnorhw.ir.errors import FitError, VerifyError
 from xnorhw.plan import Folding, LayerFolding, folding_of, read_folding
 from xnorhw.plan.model import MatrixUnit, WeightRom
 
-__all__ = ["check_folding_is_the_builds"]
+__all__ = ["check_folding_is_the_builds", "check_model_is_the_builds"]
 
 REMEDY = "Build again with --folding to build another folding, or without to get the first one back"
+
+
+def check_model_is_the_builds(stored: StoredBuild) -> None:
+    """VerifyError where model.pt is not the file that the build was made from."""
+    try:
+        digest = hashlib.sha256(stored.model.read_bytes()).hexdigest()
+    except OSError as error:
+        raise VerifyError(
+            f"cannot be read: {(error.strerror or str(error)).lower()}",
+            module=str(stored.model),
+            remedy="Build again",
+        ) from None
+    if digest != stored.info.model_sha256:
+        raise VerifyError(
+            "is not the model that this build was made from",
+            module=str(stored.model),
+            remedy="Build again from it, or put the first one back",
+        )
 
 
 def check_folding_is_the_builds(stored: StoredBuild) -> None:

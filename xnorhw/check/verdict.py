@@ -79,6 +79,14 @@ class Verdict:
         if self.first is None:
             raise VerifyError("no link ran, nothing was compared", module="verify")
         d = self.first
+        if d.link == "rom":
+            raise VerifyError(
+                f"rom differs from the integer graph: channel {d.channel} has {d.found:g} in a memory file, "
+                f"expected {d.expected:g} (fold or position class {d.y}, lane {d.x}); "
+                f"{self.mismatches} values differ in all",
+                module=d.layer,
+                remedy="Build again",
+            )
         raise VerifyError(
             f"{d.link} differs from its reference: tensor {d.tensor}, channel {d.channel}, pixel "
             f"({d.y}, {d.x}) of frame {d.frame} is {d.found:g}, expected {d.expected:g}; "

@@ -6,14 +6,16 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
 from xnorhw.check.compare import Comparison, Difference, compare
-from xnorhw.check.consistency import check_folding_is_the_builds
+from xnorhw.check.consistency import check_folding_is_the_builds, check_model_is_the_builds
+from xnorhw.check.memories import LINK as ROM_LINK
+from xnorhw.check.memories import check_memories
 from xnorhw.check.rtl_link import RtlLink
 from xnorhw.check.torch_link import check_torch
 from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
@@ -63,8 +65,14 @@ def verify_build(
     leaves an FST file in work/.  Raises ModelError for input that does not fit, ToolError
     where a simulator is missing; differences are in the verdict, see ``Verdict.require``.
     """
+    if level not in get_args(Level):
+        raise ModelError(
+            f"there is no level {level!r}", module="verify", remedy=f"Take {' or '.join(get_args(Level))}"
+        )
     chosen = _choose(stored, codes, labels, frames)
+    check_model_is_the_builds(stored)
     check_folding_is_the_builds(stored)
+    memories = check_memories(stored)
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(file.graph)
     rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
@@ -87,7 +95,10 @@ def verify_build(
             rtl_sum += compared
             if link.torch_decisions is not None:
                 decisions["rtl"].append(_decide(stored, sums))
-    links = [Link("golden", "torch and NumPy", "", *_counts(torch_sum))]
+    links = [
+        Link("golden", "torch and NumPy", "", *_counts(torch_sum)),
+        Link(ROM_LINK, "every word of the memory files", "", *_counts(memories)),
+    ]
     for name in LINKS[1:]:
         if name == "rtl" and rtl is not None:
             links.append(Link("rtl", rtl.ran, "", *_counts(rtl_sum)))
@@ -100,7 +111,7 @@ def verify_build(
         real=chosen.real,
         random=len(chosen.codes) - chosen.real,
         links=tuple(links),
-        first=_with_layer(stored, torch_sum.first or rtl_sum.first),
+        first=_with_layer(stored, torch_sum.first or rtl_sum.first or memories.first),
         decision_ties=tuple(ties),
         rounding_dependent=len(stored.graph.rounding_dependent),
         accuracy=_accuracies(chosen, decisions),

@@ -12,6 +12,7 @@ import os
 import sys
 import uuid
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -160,6 +161,8 @@ def load_model_file(path: str | os.PathLike[str]) -> ModelFile:
 
 
 def _unpickle(data: bytes, name: str) -> Any:
+    if data[:4] == b"PK\x03\x04" and not _is_whole(data):
+        _refuse(name, "is truncated or damaged", "Copy the file again, or save the network again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -174,6 +177,15 @@ def _unpickle(data: bytes, name: str) -> Any:
         if data[:4] == b"PK\x03\x04":
             _refuse(name, "is truncated or damaged", "Copy the file again, or save the network again")
         _refuse(name, "is not a model file", _HOW_TO_SAVE)
+
+
+def _is_whole(data: bytes) -> bool:
+    """True where every member of the archive has its checksum, which torch.load does not look at."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return archive.testzip() is None
+    except Exception:  # a damaged header raises whatever it leads to
+        return False
 
 
 def _check_content(content: Any, name: str) -> None:

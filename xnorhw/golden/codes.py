@@ -21,7 +21,12 @@ def codes_of(graph: IntGraph, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
     empty batch, a dtype that holds no numbers, NaN and infinity, a value between two codes
     and one outside of the declared range.
     """
-    values = np.asarray(x)
+    try:
+        values = np.asarray(x)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the input is no array ({error})", module="input", remedy="Pass a NumPy array, or x.detach()"
+        ) from None
     if values.dtype.kind not in "iuf":
         raise ModelError(
             f"the input holds {values.dtype}, not numbers",

@@ -36,9 +36,7 @@ def absorb_reshapes(context: Context, graph: IntGraph) -> IntGraph:
                 # a sign behind the flatten: its bits, still a map, are the sign's own
                 maker = nodes[-2]
                 source = last.output.name
-                nodes[-2] = dataclasses.replace(
-                    maker, output=dataclasses.replace(maker.output, name=source)
-                )
+                nodes[-2] = dataclasses.replace(maker, output=dataclasses.replace(maker.output, name=source))
             nodes[-1] = IntNode(
                 dataclasses.replace(node.op, terms=terms, geometry=geometry), source, node.output
             )

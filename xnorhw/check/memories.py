@@ -1,0 +1,84 @@
+"""The memory files of a build against its integer graph, value by value.
+
+No set of frames decides on every bit of a memory; this comparison does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw.check.compare import Comparison, Difference
+from xnorhw.emit.build import PREFIX
+from xnorhw.emit.store import StoredBuild
+from xnorhw.emit.wiring import rom_file
+from xnorhw.ir.errors import VerifyError
+from xnorhw.pack import bits_from_words, lanes_from_words, start_lanes, weight_words
+from xnorhw.plan.model import LayerPlan, MatrixUnit, StartRom, WeightRom
+
+__all__ = ["LINK", "check_memories"]
+
+LINK = "rom"
+
+
+def check_memories(stored: StoredBuild) -> Comparison:
+    """Compare every ROM file with what the stored integer graph and plan pack into it.
+
+    A difference names the layer and the output channel whose weight bit or start it is; its
+    ``y`` is the fold (of a start: the position class), its ``x`` the lane.  Raises
+    VerifyError where a file is missing or has another number of words.
+    """
+    result = Comparison()
+    plan, graph = stored.plan, stored.graph
+    for layer in plan.layers:
+        unit = plan.unit(layer.matrix)
+        assert isinstance(unit, MatrixUnit)
+        for edge in plan.edges:
+            rom = plan.unit(edge.source) if edge.target == layer.matrix else None
+            if isinstance(rom, WeightRom):
+                shape = (unit.groups, unit.folds, unit.pe, unit.simd)
+                bits = bits_from_words(weight_words(plan, graph, rom), rom.width)
+                found = bits_from_words(_read(stored, layer, rom, len(bits)), rom.width)
+                result += _compare(layer, bits.reshape(shape), found.reshape(shape), group_axis=0)
+            elif isinstance(rom, StartRom):
+                starts = start_lanes(plan, graph, rom)
+                words = _read(stored, layer, rom, len(starts))
+                came = lanes_from_words(words, unit.pe, unit.start_bits, signed=True)
+                shape = (rom.classes, unit.groups, unit.pe, 1)
+                result += _compare(layer, starts.reshape(shape), came.reshape(shape), group_axis=1)
+    return result
+
+
+def _compare(
+    layer: LayerPlan, expected: npt.NDArray[Any], found: npt.NDArray[Any], group_axis: int
+) -> Comparison:
+    """Both [.., .., PE, lane] with the channel groups on ``group_axis``."""
+    unequal = expected != found
+    first = None
+    if unequal.any():
+        place = tuple(int(i) for i in np.argwhere(unequal)[0])
+        channel = place[group_axis] * expected.shape[2] + place[2]
+        y, x = place[1 - group_axis], place[3]
+        pair = float(expected[place]), float(found[place])
+        first = Difference(LINK, layer.name, 0, channel, y, x, *pair, layer.name)
+    return Comparison(1, int(expected.size), int(unequal.sum()), first)
+
+
+def _read(stored: StoredBuild, layer: LayerPlan, rom: WeightRom | StartRom, count: int) -> list[int]:
+    name = rom_file(PREFIX, rom)
+    try:
+        lines = (stored.folder / "rom" / name).read_text(encoding="utf-8").splitlines()
+        words = [int(line, 16) for line in lines if line.strip() and not line.startswith("//")]
+    except (OSError, ValueError) as error:
+        raise VerifyError(
+            f"its memory file rom/{name} cannot be read: {error}", module=layer.name, remedy="Build again"
+        ) from None
+    if len(words) != count:
+        raise VerifyError(
+            f"its memory file rom/{name} has {len(words)} words, the plan has {count}",
+            module=layer.name,
+            remedy="Build again",
+        )
+    return words
