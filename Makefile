@@ -49,7 +49,7 @@ test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest rtl_tests -n $(JOBS)
 
 test-long: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest tests rtl_tests -n $(JOBS) -m long
+	$(BIN)/python tools/plant_faults.py --jobs $(JOBS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

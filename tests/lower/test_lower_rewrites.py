@@ -145,7 +145,12 @@ def test_lookups_swallow_what_stands_in_front_of_the_first_sign() -> None:
 
 def test_a_flatten_becomes_a_kernel_of_the_whole_map() -> None:
     net = nn.Sequential(
-        conv(4, 3, seed=4), xnn.Sign(), nn.Flatten(), xnn.BinaryLinear(27, 5), xnn.Sign(), xnn.BinaryLinear(5, 2)
+        conv(4, 3, seed=4),
+        xnn.Sign(),
+        nn.Flatten(),
+        xnn.BinaryLinear(27, 5),
+        xnn.Sign(),
+        xnn.BinaryLinear(5, 2),
     )
     graph = equal(net).graph
     assert kinds(graph) == [Product, Threshold, Product, Threshold, Product]

@@ -15,7 +15,7 @@ from xnorhw.ir.float_graph import BatchNorm, Input
 from xnorhw.ir.int_graph import Threshold
 from xnorhw.lower import lower
 
-CHANNELS = 24
+CHANNELS = 40
 DECLARED = Input((4, 4, 4), encoding="bipolar")
 
 
@@ -34,7 +34,7 @@ def fused_residual(op: BatchNorm, channel: int) -> Fraction:
 
 def test_channels_that_a_fused_multiply_add_moves_are_listed() -> None:
     """With mean an attainable sum and beta 0, two roundings give exactly 0 there, one may give less."""
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(5)
     gamma = rng.uniform(0.3, 3.0, CHANNELS) * rng.choice([-1, 1], CHANNELS)
     means = rng.choice([-13, -7, -5, -3, 3, 5, 7, 11], CHANNELS).astype(float)
     net = network(batch_norm(gamma.tolist(), mean=means.tolist(), var=1.7, eps=1e-5))

@@ -18,6 +18,12 @@ __all__ = ["Reference"]
 RANDOM_FRAMES = 3
 
 
+_REMEDY = (
+    "Move the batch norm's beta of that channel by a little if its threshold hangs on rounding; "
+    "otherwise report it with the model file"
+)
+
+
 class Reference:
     """The tensors of the network as the model's own modules compute them."""
 
@@ -53,11 +59,17 @@ class Reference:
                 raise ModelError(
                     f"after the rewrite {step!r} frame {where[0]}, channel {where[1]}, pixel "
                     f"({where[2]}, {where[3]}) is {found[tuple(where)]} where the model has "
-                    f"{expected[tuple(where)]}: the network's decision there hangs on a rounding "
-                    "error of this machine's batch norm",
+                    f"{expected[tuple(where)]}{_why(graph, name, int(where[1]))}",
                     module=name,
-                    remedy="Retrain, or move the batch norm's beta of that channel by a little",
+                    remedy=_REMEDY,
                 )
+
+
+def _why(graph: IntGraph, name: str, channel: int) -> str:
+    """The one known reason for a difference, where it applies."""
+    if any((c.tensor, c.channel) == (name, channel) for c in graph.rounding_dependent):
+        return ": its threshold hangs on how this machine's batch norm rounds"
+    return ""
 
 
 def trace(context: Context, graph: IntGraph, codes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
