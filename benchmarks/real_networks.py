@@ -51,11 +51,14 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("networks", nargs="*", choices=sorted(NETWORKS), default=sorted(NETWORKS))
+    parser.add_argument("networks", nargs="*", metavar="lfc|cnv")
     parser.add_argument("--out", type=Path, default=Path("work/networks"))
     parser.add_argument("--frames", type=int, default=16)
     options = parser.parse_args()
-    results = [run(options.folder, name, options.out, options.frames) for name in options.networks]
+    names = options.networks or sorted(NETWORKS)
+    if unknown := set(names) - set(NETWORKS):
+        parser.error(f"there is no network {sorted(unknown)[0]!r}")
+    results = [run(options.folder, name, options.out, options.frames) for name in names]
     return 0 if all(results) else 1
 
 

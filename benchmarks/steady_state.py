@@ -20,7 +20,7 @@ import xnorhw
 from benchmarks.networks import INPUTS, NETWORKS, load, random_arrays
 from xnorhw.check.rtl_link import STEADY_FRAMES
 
-DEFAULT_FPS = {"digits": (20000.0, 100000.0, 500000.0), "cnv": (1000.0, 3000.0, 10000.0, 15000.0)}
+DEFAULT_FPS = {"digits": (20000.0, 100000.0, 500000.0), "cnv": (1000.0, 3000.0, 10000.0, 16000.0)}
 
 
 def measure(model: xnorhw.Model, fps: float, folder: Path) -> dict[str, float]:

@@ -146,7 +146,6 @@ def run_bench(
     cases: Sequence[Case],
     *,
     files: Mapping[str, str] | None = None,
-    testcase: Sequence[str] | None = None,
 ) -> Path:
     """Build the cases of ``unit`` and run the cocotb tests of ``module`` on them.
 
@@ -173,6 +172,9 @@ def run_bench(
         _compile(unit, build, rtl)
         results = build / "results.xml"
         run_log = build / "run.log"
+        # an earlier run's results must not speak for this one
+        results.unlink(missing_ok=True)
+        ended = ""
         try:
             get_runner("verilator").test(
                 test_module=module,
@@ -181,14 +183,14 @@ def run_bench(
                 build_dir=build,
                 test_dir=build,
                 results_xml=str(results),
-                testcase=testcase,
                 seed=1,
                 log_file=run_log,
                 extra_env={"COCOTB_ANSI_OUTPUT": "0"},
             )
-        except SystemExit:
-            pass
-        _judge(unit, results, run_log)
+        except (SystemExit, RuntimeError) as error:
+            # an assertion of a unit ends the simulation before the tests have had their say
+            ended = str(error)
+        _judge(unit, results, run_log, ended)
     return build
 
 
@@ -218,7 +220,8 @@ def _tail(path: Path, lines: int = 40) -> str:
     return "\n".join(path.read_text().splitlines()[-lines:]) if path.is_file() else ""
 
 
-def _judge(unit: str, results: Path, log: Path) -> None:
+def _judge(unit: str, results: Path, log: Path, ended: str) -> None:
+    """Fail the pytest test unless every cocotb test ran and passed; ``ended``: the simulator's complaint."""
     if not results.is_file():
         pytest.fail(f"the simulation of {unit} left no results\n{_tail(log)}", pytrace=False)
     tests = list(ElementTree.parse(results).iter("testcase"))
@@ -233,3 +236,5 @@ def _judge(unit: str, results: Path, log: Path) -> None:
             lines.append(f"{test.get('name')}: {detail.splitlines()[-1] if detail else 'failed'}")
         shown = "\n".join(lines[:20])
         pytest.fail(f"{unit}: {len(failed)} of {len(tests)} failed\n{shown}", pytrace=False)
+    if ended:
+        pytest.fail(f"the simulation of {unit} broke off: {ended}\n{_tail(log)}", pytrace=False)

@@ -15,6 +15,7 @@ import xnorhw
 from xnorhw.emit.report import make_report, report_html, report_json
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
 
+ORDER = ("golden", "rom", "c", "hls", "rtl")
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
 
@@ -113,6 +114,8 @@ def test_page_shows_the_verdict(model: xnorhw.Model, build: xnorhw.Build, small_
     text = Page(page(model, build, verdict)).text
     assert f"{verdict['values']:,}" in text and "none differs" in text
     assert "not run: " + verdict["not_run"]["rtl"] in text
+    places = [page(model, build, verdict).index(f"<tr><td>{link}</td>") for link in ORDER]
+    assert places == sorted(places) and set(ORDER) == set(verdict["chain"])
     assert (small_build / "report.html").read_text() == page(model, build, verdict)
     simulated = {**verdict, "cycles_per_frame": 1234.5, "latency_cycles": 777}
     text = Page(page(model, build, simulated)).text

@@ -7,6 +7,7 @@ is known before it is replaced.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -14,7 +15,6 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ OPEN_FILES = frozenset({"build.json", "build.log", "report.html", "verify.json"}
 _OPEN_FOLDERS = frozenset({"work", "__pycache__"})
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class BuildInfo:
     """What was built, from what: the contents of build.json.
 
@@ -80,7 +80,7 @@ class BuildInfo:
         }
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Changes:
     """What differs from the build as it was written; paths relative to the folder."""
 
@@ -106,7 +106,7 @@ def write(
     """
     check_target(target, force=force, used=used)
     hashes = {name: sha256(data) for name, data in files.items() if not is_open(name)}
-    info_json = json_bytes(BuildInfo(**{**vars(info), "files": tuple(sorted(hashes.items()))}).to_json())
+    info_json = json_bytes(dataclasses.replace(info, files=tuple(sorted(hashes.items()))).to_json())
     place = target.resolve()
     token = secrets.token_hex(4)
     fresh = place.with_name(f".{place.name}.new-{token}")

@@ -7,6 +7,7 @@ verdict, which report.html shows beside it).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,9 @@ __all__ = ["LayerReport", "Report", "Weights", "make_report", "report_html", "re
 
 FORMAT = "1.0"
 SOURCE = "formula"
-CHAIN = ("golden", "c", "hls", "rtl")
+CHAIN = ("golden", "rom", "c", "hls", "rtl")
+"""The order in which the links are shown; verify.json has them sorted by name."""
+
 KINDS = ("lut", "ff", "bram36", "uram", "dsp")
 KIND_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
@@ -265,7 +268,7 @@ def report_html(
             report=report,
             summary=summary,
             verdict=verdict,
-            chain=[link for link in CHAIN if verdict and link in verdict["chain"]],
+            chain=_in_order(verdict["chain"] if verdict else ()),
             kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
             used=report.resources + report.shell,
             pipeline=pipeline(_stages(graph, plan)),
@@ -285,6 +288,10 @@ def report_html(
         )
     )
     return text.encode("utf-8")
+
+
+def _in_order(links: Iterable[str]) -> list[str]:
+    return sorted(links, key=lambda link: (CHAIN.index(link) if link in CHAIN else len(CHAIN), link))
 
 
 def _areas(plan: Plan) -> list[tuple[str, str, Resources]]:
