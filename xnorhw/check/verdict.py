@@ -62,6 +62,11 @@ class Verdict:
     bound_cycles: int | None = None
 
     @property
+    def values(self) -> int:
+        """Values compared, over all links."""
+        return sum(link.values for link in self.links)
+
+    @property
     def mismatches(self) -> int:
         """Values that differ, over all links."""
         return sum(link.mismatches for link in self.links)
@@ -106,7 +111,7 @@ class Verdict:
             "real_frames": self.real,
             "random_frames": self.random,
             "tensors": sum(link.tensors for link in ran),
-            "values": sum(link.values for link in ran),
+            "values": self.values,
             "mismatches": self.mismatches,
             "chain": {link.name: link.ran or NOT_RUN for link in self.links},
             "not_run": {link.name: link.why for link in self.links if not link.ran},
