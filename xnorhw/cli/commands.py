@@ -54,7 +54,13 @@ def train() -> None:
 
 @train.command("digits")
 @click.option("-o", "--out", type=PATH, default=Path("model.pt"), show_default=True, help="The model file.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of everything random.",
+)
 @click.option(
     "--epochs", type=click.IntRange(1), help="Passes over the data; the recipe's number if left out."
 )

@@ -139,11 +139,12 @@ def _swap(fresh: Path, place: Path, old: Path) -> None:
 
 
 def _unwritable(target: Path, error: OSError) -> XnorhwError:
-    reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
+    full = error.errno == errno.ENOSPC
+    reason = "the disk is full" if full else (error.strerror or str(error)).lower()
     return XnorhwError(
         f"cannot be written: {reason}; nothing was changed",
         module=str(target),
-        remedy="Make room, or name another folder with -o",
+        remedy="Make room, or name another folder with -o" if full else "Name another folder with -o",
     )
 
 

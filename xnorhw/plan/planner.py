@@ -20,6 +20,9 @@ from xnorhw.plan.starts import AccumulatorWidths, accumulator_widths
 
 __all__ = ["make_plan"]
 
+_NO_HURRY = 1e15
+"""Clocks a frame that any folding keeps to."""
+
 
 def make_plan(
     graph: IntGraph,
@@ -120,7 +123,7 @@ def _search(
                 f"{target_fps:g} frames a second is no rate", module="target_fps", remedy="Use more than 0"
             )
         # a clock more or less of the period is below what a rate in decimal digits says
-        found = search.at(int(clock * 1e6 / target_fps * (1 + 1e-9)))
+        found = search.at(int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY)))
         if found is not None and limits.hold(found.total):
             return found
         raise _too_slow(search, found, board, limits, clock, target_fps)
