@@ -400,11 +400,14 @@ def test_interrupt(small_model: Path, tmp_path: Path, number: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell starts what runs in the background deaf to the keyboard, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    assert process.stdout is not None and process.stdout.readline() == "writing\n"
-    assert os.listdir(tmp_path) != []
-    process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    with process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        assert os.listdir(tmp_path) != []
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and err.endswith("xnorhw: error: interrupted\n")
     assert os.listdir(tmp_path) == []
 
