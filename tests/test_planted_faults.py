@@ -31,7 +31,8 @@ def test_a_text_that_is_not_found_once_is_an_error() -> None:
     ("code", "output", "caught"),
     [
         (1, "mvu: 3 of 9 failed", True),
-        (1, "xh_shell: %Error: a result beat changed\n1 failed in 9 s", True),
+        (1, "%Error: a result beat changed\nbench.frames_back_to_back failed", True),
+        (1, "FileNotFoundError: templates/rtl\n1 failed in 0.1 s", False),
         (0, "9 passed", False),
         (1, "mvu was not built: 1", False),
         (1, "%Error: Exiting due to 2 error(s)", False),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ MVU, POOL, FIFO, WINDOW = (f"rtl_tests/units/test_{unit}.py" for unit in ("mvu",
 SHELL = "rtl_tests/networks/test_shell.py"
 
 NOT_BUILT = ("was not built", "could not be compiled", "%Error: Exiting due to", "make: ***")
+FAILED_BENCH = re.compile(r"\d+ of \d+ failed|bench\.\w+ failed")
 TESTS_FAILED = 1
 """pytest's exit code."""
 
@@ -173,8 +175,11 @@ def judge(fault: Fault, code: int, output: str) -> Verdict:
     for mark in NOT_BUILT:
         if mark in output:
             return Verdict(fault, False, "the RTL with the fault was not built")
-    failed = [line.strip() for line in output.splitlines() if " failed" in line]
-    return Verdict(fault, True, failed[0] if failed else "tests failed")
+    # a copy that vanished, a test that cannot be collected: only a bench that ran has shown something
+    failed = FAILED_BENCH.search(output)
+    if failed is None:
+        return Verdict(fault, False, "pytest failed, but no bench that ran did")
+    return Verdict(fault, True, failed.group())
 
 
 def try_fault(fault: Fault) -> Verdict:
@@ -212,12 +217,13 @@ def main() -> int:
             if output:
                 print(f"{tests} fails without a fault:\n{output[-2000:]}", file=sys.stderr)
                 return 1
-        verdicts = list(pool.map(try_fault, faults))
-    for verdict in verdicts:
-        word = "caught" if verdict.caught else "MISSED"
-        print(f"{word}  {verdict.fault.name:<34} {verdict.fault.tests:<36} {verdict.note}")
-    missed = sum(not v.caught for v in verdicts)
-    print(f"{len(verdicts) - missed} of {len(verdicts)} faults caught")
+        missed = 0
+        for verdict in pool.map(try_fault, faults):
+            missed += not verdict.caught
+            word = "caught" if verdict.caught else "MISSED"
+            row = f"{word}  {verdict.fault.name:<34} {verdict.fault.tests:<36} {verdict.note}"
+            print(row, flush=True)
+    print(f"{len(faults) - missed} of {len(faults)} faults caught")
     return 1 if missed else 0
 
 

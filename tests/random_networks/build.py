@@ -286,6 +286,7 @@ class _Builder:
                     continue
                 allowed -= 1
                 self.constant[c] = True
+        assert module.running_mean is not None and module.running_var is not None
         module.running_mean.copy_(torch.from_numpy(mean))
         module.running_var.copy_(torch.from_numpy(var))
         if step.affine:
@@ -296,7 +297,7 @@ class _Builder:
         return module
 
     def _until_sign(self, i: int) -> list[Step]:
-        steps = []
+        steps: list[Step] = []
         for step in self.spec.steps[i + 1 :]:
             if isinstance(step, Sign):
                 break

@@ -20,6 +20,7 @@ from tests.random_networks.spec import (
     NetworkSpec,
     Pool,
     Relu,
+    ScaleKind,
     Sign,
     Step,
 )
@@ -298,8 +299,8 @@ class _Drawer:
     def bias(self, last: bool) -> bool:
         return self.choose.chance(50 if last else 30)
 
-    def scale(self) -> str | None:
-        return self.choose.pick((None, "channel", "layer"))  # type: ignore[arg-type]
+    def scale(self) -> ScaleKind | None:
+        return self.choose.pick((None, "channel", "layer"))
 
     def in_scale(self) -> float:
         return self.choose.pick((0.375, 0.0123)) if self.choose.chance(12) else 1.0

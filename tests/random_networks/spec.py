@@ -17,6 +17,7 @@ __all__ = [
     "NetworkSpec",
     "Pool",
     "Relu",
+    "ScaleKind",
     "Sign",
     "Step",
 ]
