@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+NETLISTS = ROOT / "rtl_tests" / "units" / "test_yosys.py"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -19,6 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run the network bench on this build folder",
     )
+    parser.addoption(
+        "--yosys",
+        action="store_true",
+        help="also run the benches of the units on the netlists that yosys makes of them (minutes)",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The netlists' benches are for who asks for them."""
+    if collection_path == NETLISTS and not config.getoption("--yosys"):
+        return True
+    return None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,17 +12,18 @@ import os
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from xnorhw import resources
 from xnorhw.sim.tools import missing_tools, verilator_environment
 
-__all__ = ["TOP", "Case", "Port", "bits", "require_simulator", "run_bench", "top_text"]
+__all__ = ["TOP", "Case", "Port", "bits", "require_simulator", "run_bench", "top_text", "without"]
 
 TOP = "xh_bench"
 WORK = Path(__file__).resolve().parent.parent / "work" / "rtl_tests"
@@ -108,9 +109,12 @@ def _monitor(case: Case, port: Port) -> str:
 def require_simulator() -> None:
     """Skip the test where a tool is missing, or fail it where CI is set."""
     missing = missing_tools()
-    if not missing:
-        return
-    message = "; ".join(f"{tool.name} is missing: {tool.remedy}" for tool in missing)
+    if missing:
+        without("; ".join(f"{tool.name} is missing: {tool.remedy}" for tool in missing))
+
+
+def without(message: str) -> NoReturn:
+    """Skip the test for want of a tool, or fail it where CI is set."""
     if os.environ.get("CI"):
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
@@ -146,11 +150,14 @@ def run_bench(
     cases: Sequence[Case],
     *,
     files: Mapping[str, str] | None = None,
+    rewrite: Callable[[Path], None] | None = None,
 ) -> Path:
     """Build the cases of ``unit`` and run the cocotb tests of ``module`` on them.
 
     ``files`` are put into the simulation's working directory (ROM contents), which is
-    returned.  Fails the pytest test with the list of the cocotb tests that failed.
+    returned.  ``rewrite`` may replace the top in that folder by something of the same
+    behaviour, which need not be free of warnings.  Fails the pytest test with the list of
+    the cocotb tests that failed.
     """
     require_simulator()
     from cocotb_tools.runner import get_runner
@@ -164,12 +171,14 @@ def run_bench(
             if old != build:
                 shutil.rmtree(old)
         build.mkdir(exist_ok=True)
-        top = build / f"{TOP}.sv"
-        if not top.is_file():
-            top.write_text(text)
         for name, content in (files or {}).items():
             (build / name).write_text(content)
-        _compile(unit, build, rtl)
+        # named after its contents, the folder's program can only be the right one
+        if not (build / TOP).is_file():
+            (build / f"{TOP}.sv").write_text(text)
+            if rewrite is not None:
+                rewrite(build)
+            _compile(unit, build, rtl, () if rewrite is None else ("-Wno-fatal",))
         results = build / "results.xml"
         run_log = build / "run.log"
         # an earlier run's results must not speak for this one
@@ -194,16 +203,13 @@ def run_bench(
     return build
 
 
-def _compile(unit: str, build: Path, rtl: Path) -> None:
-    """Verilate and compile, unless the folder, which is named after its contents, has it."""
-    if (build / TOP).is_file():
-        return
+def _compile(unit: str, build: Path, rtl: Path, flags: Sequence[str]) -> None:
     import cocotb_tools.config as cocotb
 
     libraries = cocotb.libs_dir
     main = cocotb.share_dir / "lib" / "verilator" / "verilator.cpp"
     verilate = [
-        *("verilator", "--cc", "--exe", *_FLAGS),
+        *("verilator", "--cc", "--exe", *_FLAGS, *flags),
         *("--timescale", "1ns/1ps", "--prefix", "Vtop", "--top-module", TOP, "-Mdir", str(build), "-o", TOP),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
         *(f"-I{rtl}", str(main), str(build / f"{TOP}.sv")),

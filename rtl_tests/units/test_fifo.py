@@ -86,9 +86,13 @@ def _case(name: str, depth: int, monitor: str = "") -> Case:
     return Case(name, "xh_fifo", {"WIDTH": str(WIDTH), "DEPTH": str(depth)}, ports)
 
 
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [*(_case(_name(depth), depth) for depth in DEPTHS), _case("watched", 4, "seen.words")]
+
+
 def test_fifo() -> None:
-    cases = [*(_case(_name(depth), depth) for depth in DEPTHS), _case("watched", 4, "seen.words")]
-    place = run_bench("fifo", __name__, cases)
+    place = run_bench("fifo", __name__, cases())
     batches: list[list[int]] = [[]]
     for line in (place / "seen.words.hex").read_text().splitlines():
         if line == "reset":

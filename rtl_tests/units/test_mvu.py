@@ -216,5 +216,10 @@ def _case(unit: Matrix) -> Case:
     return Case(str(unit), "xh_mvu", parameters, ports)
 
 
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [_case(unit) for unit in MATRICES]
+
+
 def test_mvu() -> None:
-    run_bench("mvu", __name__, [_case(unit) for unit in MATRICES])
+    run_bench("mvu", __name__, cases())

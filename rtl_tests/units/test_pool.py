@@ -98,8 +98,9 @@ async def rate(dut: Any, shape: Shape) -> None:
     assert bench.sink.clocks[-1] - bench.sink.clocks[0] == len(taken) - shape.groups
 
 
-def test_pool() -> None:
-    cases = [
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [
         Case(
             str(shape),
             "xh_pool",
@@ -114,4 +115,7 @@ def test_pool() -> None:
         )
         for shape in SHAPES
     ]
-    run_bench("pool", __name__, cases)
+
+
+def test_pool() -> None:
+    run_bench("pool", __name__, cases())

@@ -125,11 +125,20 @@ def _start_case(rom: Starts) -> Case:
     return Case(str(rom), "xh_start_rom", parameters, (Port("m", rom.width, False),))
 
 
-def test_roms() -> None:
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [*(_weight_case(rom) for rom in WEIGHTS), *(_start_case(rom) for rom in STARTS)]
+
+
+def memories() -> dict[str, str]:
+    """The ROMs' files."""
     files = {}
     for rom in (*WEIGHTS, *STARTS):
         count = rom.depth if isinstance(rom, Weights) else rom.rows * rom.columns * rom.groups
         lines = _lines(str(rom), rom.width, count)
         files[f"{rom}.mem"] = "".join(f"{line:0{-(-rom.width // 4)}x}\n" for line in lines)
-    cases = [*(_weight_case(rom) for rom in WEIGHTS), *(_start_case(rom) for rom in STARTS)]
-    run_bench("roms", __name__, cases, files=files)
+    return files
+
+
+def test_roms() -> None:
+    run_bench("roms", __name__, cases(), files=memories())

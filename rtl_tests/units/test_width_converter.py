@@ -138,8 +138,9 @@ async def reset(dut: Any, shape: Shape) -> None:
         await _check(bench, shape, 2, f"{shape} {clocks}")
 
 
-def test_width_converter() -> None:
-    cases = [
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [
         Case(
             str(shape),
             "xh_width_converter",
@@ -152,4 +153,7 @@ def test_width_converter() -> None:
         )
         for shape in SHAPES
     ]
-    run_bench("width_converter", __name__, cases)
+
+
+def test_width_converter() -> None:
+    run_bench("width_converter", __name__, cases())

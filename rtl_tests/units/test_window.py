@@ -217,5 +217,10 @@ def _case(instance: Window) -> Case:
     return Case(instance.name, "xh_window", parameters, ports)
 
 
+def cases() -> list[Case]:
+    """Every instance of the bench."""
+    return [_case(instance) for instance in WINDOWS]
+
+
 def test_window() -> None:
-    run_bench("window", __name__, [_case(instance) for instance in WINDOWS])
+    run_bench("window", __name__, cases())
