@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.plan.yosys_units import sources_digest
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.plan.model import (
     Converter,
@@ -23,6 +24,12 @@ from xnorhw.plan.model import (
 from xnorhw.plan.resources import block_ram, fifo_resources, lut_ram, lut_rom, unit_resources
 
 TABLE = json.loads(Path(__file__).with_name("yosys_units.json").read_text())
+
+
+def test_the_counts_are_of_the_rtl_as_it_is() -> None:
+    """After a change of a unit: python tests/plan/yosys_units.py."""
+    assert TABLE["sources_sha256"] == sources_digest()
+
 
 # A formula lies within this share of the count, or within so many LUTs or flip-flops of it.
 SHARE = 0.25

@@ -256,14 +256,20 @@ def _count(entry: Case, seed: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Fill the table; entries made from the same sources and parameters are kept."""
+def sources_digest() -> str:
+    """SHA-256 over the units' RTL, in hex: what the table was counted from."""
     digest = hashlib.sha256()
     for source in sorted(RTL.glob("xh_*.sv")):
         if source.name not in ("xh_monitor.sv", "xh_shell.sv"):
             digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def main() -> None:
+    """Fill the table; entries made from the same sources and parameters are kept."""
+    digest = sources_digest()
     old = json.loads(OUT.read_text()) if OUT.exists() else {"sources_sha256": "", "units": []}
-    same = old["sources_sha256"] == digest.hexdigest()
+    same = old["sources_sha256"] == digest
     kept = {e["key"]: e for e in old["units"]} if same else {}
     table = []
     for entry in CASES:
@@ -273,7 +279,7 @@ def main() -> None:
             form = {"key": entry.key, "module": entry.module, "parameters": dict(entry.parameters)}
             kept[entry.key] = {**form, **counts}
         table.append(kept[entry.key])
-    data = {"command": COMMAND, "sources_sha256": digest.hexdigest(), "units": table}
+    data = {"command": COMMAND, "sources_sha256": digest, "units": table}
     OUT.write_text(json.dumps(data, indent=1) + "\n")
 
 
