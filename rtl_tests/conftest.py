@@ -14,6 +14,14 @@ if str(ROOT) not in sys.path:
 NETLISTS = ROOT / "rtl_tests" / "units" / "test_yosys.py"
 
 
+def pytest_sessionstart() -> None:
+    """The makefiles that Verilator writes split every path at its spaces."""
+    if any(c.isspace() for c in str(ROOT)):
+        pytest.exit(
+            f"rtl_tests: make cannot build in a path with spaces: {ROOT}; move the checkout", returncode=2
+        )
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--build",

@@ -88,6 +88,8 @@ def _read_image(path: Path, wanted: Input) -> npt.NDArray[np.uint8]:
         ) from None
     except OSError as error:
         raise ModelError(
-            f"cannot be read: {(error.strerror or str(error)).lower()}", module=str(path)
+            f"cannot be read: {(error.strerror or str(error)).lower()}",
+            module=str(path),
+            remedy="Pass an image that opens, or a .npy file",
         ) from None
     return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)

@@ -67,7 +67,7 @@ def content(path: Path) -> dict[str, Any]:
 
 def test_round_trip(tmp_path: Path) -> None:
     net, path = network(), tmp_path / "model.pt"
-    x, y = samples(20), np.arange(20, dtype=np.uint8)
+    x, y = samples(20), np.arange(20, dtype=np.uint8) % 3
     save(net, path, INPUT, x, y)
     file = load_model_file(str(path))
     assert file.graph.input == INPUT
@@ -337,6 +337,8 @@ SAMPLES: dict[str, tuple[Any, Any, str]] = {
     "labels_alone": (None, [1], "without samples"),
     "label_count": (np.zeros((2, 3, 6, 5)), [1], "labels"),
     "label_type": (np.zeros((2, 3, 6, 5)), [0.5, 1.5], "labels"),
+    "label_high": (np.zeros((2, 3, 6, 5)), [0, 77], "hold 77"),
+    "label_low": (np.zeros((2, 3, 6, 5)), [-1, 0], "hold -1"),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import nn, reshape
 
 from xnorhw import nn as xnn
 from xnorhw.frontends.evaluator import TorchEvaluator
@@ -128,6 +128,7 @@ RESHAPES = {
     "view_tuple": lambda x: x.view((x.size(0), -1)),
     "reshape": lambda x: x.contiguous().reshape(x.size(0), 192),
     "torch_reshape": lambda x: torch.reshape(x, (x.size(0), -1)),
+    "torch_reshape_named": lambda x: torch.reshape(input=x, shape=(x.shape[0], 192)),
     "twice": lambda x: x.flatten(1).flatten(1),
     "view_same": lambda x: x.view(x.size()).flatten(1),
 }
@@ -137,6 +138,7 @@ RESHAPES = {
 def test_ways_to_flatten(how: Any) -> None:
     graph = trace(Reshaper(how).eval(), BIPOLAR)
     assert ops(graph) == ["Flatten", "BinaryLinear"]
+    assert torch.reshape is reshape  # tracing has put it back
 
 
 class Pools(nn.Module):

@@ -99,6 +99,23 @@ def test_a_batch_norm_that_sees_a_flattened_map() -> None:
     assert at_the_end.module == "2" and "flatten" in at_the_end.reason
 
 
+@pytest.mark.parametrize(
+    "extra", [[xnn.Sign()], [batch_norm([1.0] * 4), xnn.Sign()], [nn.MaxPool2d(2), xnn.Sign()]]
+)
+def test_a_sign_of_signs(extra: list[nn.Module]) -> None:
+    front = [conv(4, 4, seed=1), batch_norm([1.0] * 4), xnn.Sign()]
+    error = refusal(nn.Sequential(*front, *extra, conv(4, 2, kernel=1)))
+    assert error.module == ("4" if isinstance(extra[0], nn.MaxPool2d) else "3")
+    assert "computes with the signs of" in error.reason and "Remove it" in error.remedy
+
+
+def test_a_pool_in_front_of_the_first_sign() -> None:
+    net = nn.Sequential(nn.MaxPool2d(2), batch_norm([1.0] * 4), xnn.Sign(), conv(4, 2, kernel=1))
+    error = refusal(net, Input((4, 6, 6), bits=4))
+    assert error.module == "1" and "computes with the codes of 0" in error.reason
+    assert "pools behind the sign" in error.remedy
+
+
 def test_a_network_that_ends_in_signs() -> None:
     error = refusal(nn.Sequential(conv(4, 4, seed=1), batch_norm([1.0] * 4), xnn.Sign()))
     assert error.module == "2" and "ends in signs" in error.reason and "End the network" in error.remedy

@@ -163,3 +163,10 @@ def test_folds_and_groups(pe: int, simd: int, folds: int, groups: int) -> None:
     shape = layer_shape(layer, pe, simd)
     assert (shape.folds, shape.groups) == (folds, groups)
     assert shape.cycles == max(36 * shape.words_per_pixel, 16 * folds * groups)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format":' * 100_000])
+def test_a_file_nested_absurdly_deep(text: str) -> None:
+    with pytest.raises(FitError, match="no JSON") as caught:
+        read_folding(text)
+    assert caught.value.remedy and len(str(caught.value)) < 400

@@ -49,7 +49,11 @@ class TorchEvaluator:
         """
         module = self._modules[node]
         if not isinstance(module, ConvBase | LinearBase):
-            raise ModelError("it has no sum of its own: it is no binary layer", module=node)
+            raise ModelError(
+                "it has no sum of its own: it is no binary layer",
+                module=node,
+                remedy="Ask for a BinaryConv2d or BinaryLinear",
+            )
         with torch.inference_mode():
             return _array(module.after_sum(torch.from_numpy(np.ascontiguousarray(sums, dtype=np.float64))))
 

@@ -94,6 +94,7 @@ def to_bytes(
 ) -> bytes:
     """The bytes of a model file; see ``save``."""
     kept, kept_labels = _samples(graph.input, samples, labels)
+    _check_classes(graph, labels)
     arrays: dict[str, Array] = {}
     tree = encode(graph, arrays)
     content = {
@@ -167,16 +168,25 @@ def _unpickle(data: bytes, name: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # zip and pickle readers raise whatever they stumble over
+    except Exception:  # zip and pickle readers raise whatever they stumble over
         wanted = code_wanted(data)
         if wanted is not None:
             remedy = f"If it is a whole module written by torch.save(net): {_HOW_TO_SAVE}"
             _refuse(name, f"is a pickle that wants to run code ({wanted}); it was not run", remedy)
-        if "TorchScript" in str(error):
+        if _is_torchscript(data):
             _refuse(name, "is a TorchScript archive: code, not the layers of a network", _HOW_TO_SAVE)
         if data[:4] == b"PK\x03\x04":
             _refuse(name, "is truncated or damaged", "Copy the file again, or save the network again")
         _refuse(name, "is not a model file", _HOW_TO_SAVE)
+
+
+def _is_torchscript(data: bytes) -> bool:
+    """True for an archive of torch.jit.save, which alone holds constants beside the data."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _is_whole(data: bytes) -> bool:
@@ -257,6 +267,20 @@ def _samples(
             "Give one integer class per sample",
         )
     return kept, np.ascontiguousarray(marks[:MAX_SAMPLES].astype(np.int64))
+
+
+def _check_classes(graph: fg.FloatGraph, labels: npt.ArrayLike | Tensor | None) -> None:
+    shape = graph.node(graph.output).output.shape
+    if labels is None or len(shape) != 1:
+        return
+    marks = _plain(labels, "labels")
+    wrong = marks[(marks < 0) | (marks >= shape[0])]
+    if wrong.size:
+        _refuse(
+            "labels",
+            f"hold {wrong[0]}, and the network decides between the classes 0 to {shape[0] - 1}",
+            "Give the index of each sample's class among the network's scores",
+        )
 
 
 def _check_values(declared: fg.Input, samples: Array) -> None:

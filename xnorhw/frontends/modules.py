@@ -71,7 +71,9 @@ def _build(op: FloatOp, name: str) -> nn.Module:
         return nn.ReLU()
     if isinstance(op, Flatten):
         return nn.Flatten()
-    raise ModelError(f"{type(op).__name__} is not part of the vocabulary", module=name)
+    raise ModelError(
+        f"{type(op).__name__} is not part of the vocabulary", module=name, remedy="Save the network again"
+    )
 
 
 class _Clamp(nn.Module):
@@ -186,7 +188,11 @@ def _max_pool(op: MaxPool2d, name: str) -> nn.Module:
     geometry = op.geometry
     pads = geometry.pads
     if pads.left != pads.right or pads.top != pads.bottom:
-        raise ModelError("a max-pool padded unevenly has no torch module", module=name)
+        raise ModelError(
+            "a max-pool padded unevenly has no torch module",
+            module=name,
+            remedy="Pad both sides of an axis alike",
+        )
     return nn.MaxPool2d(
         geometry.kernel,
         geometry.stride,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from dataclasses import replace as with_fields
 from typing import Any, NoReturn, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
@@ -102,9 +105,35 @@ class _Tracer(fx.Tracer):
         return node
 
 
+@contextlib.contextmanager
+def _reshape_records_itself() -> Iterator[None]:
+    """torch 2.2's own reshape refuses a tuple with a traced size before it asks the tracer."""
+    own = torch.reshape
+
+    def reshape(*args: Any, **kwargs: Any) -> Any:
+        proxies: list[fx.Proxy] = []
+        fx.node.map_aggregate((args, kwargs), lambda a: _note(a, proxies))
+        if not proxies:
+            return own(*args, **kwargs)
+        return proxies[0].tracer.create_proxy("call_function", own, args, kwargs)
+
+    torch.reshape = reshape
+    try:
+        yield
+    finally:
+        torch.reshape = own
+
+
+def _note(value: Any, proxies: list[fx.Proxy]) -> Any:
+    if isinstance(value, fx.Proxy):
+        proxies.append(value)
+    return value
+
+
 def _record(net: nn.Module) -> fx.Graph:
     try:
-        graph = _Tracer().trace(_Root(net))
+        with _reshape_records_itself():
+            graph = _Tracer().trace(_Root(net))
     except ModelError:
         raise
     except Exception as error:

@@ -45,7 +45,9 @@ def codes_of(graph: IntGraph, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
         )
     codes = values.astype(np.float64) / graph.input.scale
     if not np.isfinite(codes).all():
-        raise ModelError("the input holds NaN or infinity", module="input")
+        raise ModelError(
+            "the input holds NaN or infinity", module="input", remedy="Pass the values of real frames"
+        )
     whole = np.rint(codes)
     if not np.array_equal(whole, codes):
         stray = values[whole != codes].flat[0]

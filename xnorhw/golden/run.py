@@ -61,7 +61,11 @@ def check_input(x: npt.NDArray[Any], shape: tuple[int, ...], kind: IntType | Non
         raise ModelError("the batch is empty", module="input", remedy="Pass at least one frame")
     values = x.astype(np.int64)
     if not np.array_equal(values, x):
-        raise ModelError("the input holds numbers that are no integer codes", module="input")
+        raise ModelError(
+            "the input holds numbers that are no integer codes",
+            module="input",
+            remedy="Pass codes: the input's values divided by its scale",
+        )
     if kind is not None:
         wrong = (values < kind.min) | (values > kind.max)
         if kind.is_bipolar:
@@ -71,6 +75,7 @@ def check_input(x: npt.NDArray[Any], shape: tuple[int, ...], kind: IntType | Non
                 f"the input holds {int(values[wrong][0])}, outside of the declared type {kind} "
                 f"({kind.min}..{kind.max})",
                 module="input",
+                remedy="Pass what the network was declared to take, or declare the input that it takes",
             )
     return values
 

@@ -44,9 +44,15 @@ class Context:
                     remedy="Use a network in which each module feeds one other",
                 )
         if not self.graph.nodes:
-            raise ModelError("the network has no layers", module="model")
+            raise ModelError(
+                "the network has no layers",
+                module="model",
+                remedy="Build it of BinaryConv2d and BinaryLinear",
+            )
         if self.graph.output != self.graph.nodes[-1].output.name:
-            raise ModelError("modules follow the output", module=self.graph.output)
+            raise ModelError(
+                "modules follow the output", module=self.graph.output, remedy="Save the network again"
+            )
 
     def _check_input_scale(self) -> None:
         scale = self.graph.input.scale

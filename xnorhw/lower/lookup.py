@@ -39,6 +39,7 @@ def fold_lookups(context: Context, graph: IntGraph) -> IntGraph:
         raise ModelError(
             f"the input has {source.type.bits} bits; a table in front of the first sign takes {MAX_BITS}",
             module=chain[0].output.name,
+            remedy=f"Declare an input of {MAX_BITS} bits or fewer, or let a binary layer come first",
         )
     span = np.arange(source.type.min, source.type.max + 1, dtype=np.float64)
     channels = source.shape[0]

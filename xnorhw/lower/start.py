@@ -76,7 +76,11 @@ class _Builder:
         kind = self.last.type
         if isinstance(op, InputQuant):
             if self.nodes:
-                raise ModelError("InputQuant must be the first module, for it takes raw pixels", module=name)
+                raise ModelError(
+                    "InputQuant must be the first module, for it takes raw pixels",
+                    module=name,
+                    remedy="Put it first",
+                )
             self.emit(Lookup(op.table), name, shape, op.type)
         elif isinstance(op, BinaryConv2d | BinaryLinear):
             self.product(name, op, shape)
@@ -113,7 +117,9 @@ class _Builder:
             pad = op.pad_value / scale
             if pad != int(pad) or not (kind.min <= pad <= kind.max):
                 raise ModelError(
-                    f"pads with {op.pad_value}, which is no value of its input's type {kind}", module=name
+                    f"pads with {op.pad_value}, which is no value of its input's type {kind}",
+                    module=name,
+                    remedy="Use pad_value=0",
                 )
             made = Product((Term(1, op.weight),), op.geometry, op.groups, int(pad))
         else:

@@ -103,7 +103,11 @@ class _Chain:
                         remedy="Put BatchNorm2d before the flatten",
                     )
             elif not isinstance(node.op, Real):
-                raise ModelError(f"{type(node.op).__name__} in front of a sign", module=node.output.name)
+                raise ModelError(
+                    f"{type(node.op).__name__} in front of a sign cannot be built",
+                    module=node.output.name,
+                    remedy="Put BatchNorm2d and xnn.Sign behind the binary layer",
+                )
 
     def evaluate(self, sums: Sums, rounding: Rounding = "module") -> ChainValues:
         """Run the chain's modules on sums [R, C]; pools are passed by and their inputs kept."""

@@ -255,7 +255,7 @@ def read_folding(text: str, where: str = "folding.json") -> Folding:
     """
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FitError(f"the file is no JSON: {error}", module=where, remedy=_REMEDY_FILE) from None
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise FitError("the file is no folding file", module=where, remedy=_REMEDY_FILE)
