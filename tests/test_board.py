@@ -24,6 +24,7 @@ def test_every_board_loads(name: str) -> None:
     assert board.part.startswith("xc")
     assert board.shell.lut < board.budget.lut
     assert 0 < board.fill <= 1
+    assert board.clock_mhz < board.clock_max_mhz
 
 
 def test_the_device_of_the_pynq() -> None:
@@ -54,7 +55,10 @@ def test_a_name_that_is_a_path_is_no_board() -> None:
         ('family = "xc7"', 'family = "spartan"', "family"),
         ("stream_bits = 64", "stream_bits = 65", "stream_bits"),
         ("stream_bits = 64", "stream_bits = true", "stream_bits"),
-        ("clock_mhz = 100.0", "clock_mhz = 0", "clock_mhz"),
+        ("\nclock_mhz = 100.0", "\nclock_mhz = 0", "clock_mhz"),
+        ("\nclock_mhz = 100.0", "\nclock_mhz = 464.5", "clock_mhz"),
+        ("clock_max_mhz = 464.0", "clock_max_mhz = 2000", "clock_max_mhz"),
+        ("clock_max_mhz = 464.0", "", "clock_max_mhz"),
         ("fill = 0.8", "fill = 1.8", "planner.fill"),
         ("[ps]", "[psx]", "ps"),
         ('name = "pynq-z2"', 'name = "pynq"', "name"),
@@ -73,7 +77,7 @@ def test_a_broken_file_names_its_key(old: str, new: str, key: str) -> None:
 
 def test_a_misspelt_key_is_found() -> None:
     with pytest.raises(BoardError, match=r"clock_mhz is missing \(found clock_mhs\)"):
-        parse_board(GOOD.replace("clock_mhz", "clock_mhs"), "pynq-z2")
+        parse_board(GOOD.replace("\nclock_mhz", "\nclock_mhs"), "pynq-z2")
 
 
 def test_a_file_that_is_no_toml() -> None:

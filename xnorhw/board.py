@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,12 +38,30 @@ class Budget:
 
 @dataclass(frozen=True)
 class PsPorts:
-    """Names of the processing system's ports that the design is wired to."""
+    """The processing system: its IP, its ports that the design is wired to, its settings.
 
+    ``control`` (an AXI master, clocked by ``control_clock``) reaches the registers from the
+    address ``control_base`` on; ``data`` (an AXI slave, clocked by ``data_clock``) reaches
+    the first ``memory_bytes`` of DDR through the address segment ``memory``.  ``clock`` and
+    ``reset`` feed the design; the IP's parameter ``clock_setting`` takes the clock in MHz,
+    which comes out as ``clock_source_mhz`` over a whole number.  ``external`` are interfaces
+    that leave the chip, ``settings`` the IP's other parameters as (name, value).
+    """
+
+    ip: str
     control: str
+    control_clock: str
+    control_base: int
     data: str
+    data_clock: str
+    memory: str
+    memory_bytes: int
     clock: str
+    clock_setting: str
+    clock_source_mhz: float
     reset: str
+    external: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,8 @@ class Board:
     the DMA, the interconnects and our own shell.  ``fill`` is the share (0..1) of the rest
     that automatic folding may use.  ``stream_bits`` is the width of the IP's AXI-Streams,
     ``ddr_gbytes_per_s`` the nominal DDR bandwidth in 10^9 bytes a second, ``clock_mhz``
-    the default clock of the programmable logic.
+    the default clock of the programmable logic, ``clock_max_mhz`` the highest that the
+    device's clock network takes: a limit of the device, not what a design closes.
     """
 
     name: str
@@ -61,12 +81,23 @@ class Board:
     part: str
     family: str
     clock_mhz: float
+    clock_max_mhz: float
     stream_bits: int
     ddr_gbytes_per_s: float
     budget: Budget
     shell: Budget
     fill: float
     ps: PsPorts
+
+    def clock_below(self, mhz: float) -> float:
+        """The highest clock in MHz, to three decimals, that is not above ``mhz`` and can be made.
+
+        The processing system divides one source by a whole number.
+        """
+        source = self.ps.clock_source_mhz
+        # three decimals of a clock that can be made are not quite that clock
+        divisor = max(1, math.ceil(source / mhz - 1e-3))
+        return math.floor(1000 * source / divisor) / 1000
 
 
 def board_names() -> list[str]:
@@ -103,16 +134,19 @@ def parse_board(text: str, name: str) -> Board:
         part=top.text("part"),
         family=top.one_of("family", _FAMILIES),
         clock_mhz=top.number("clock_mhz", low=1.0, high=1000.0),
+        clock_max_mhz=top.number("clock_max_mhz", low=1.0, high=1000.0),
         stream_bits=top.one_of("stream_bits", _STREAM_BITS),
         ddr_gbytes_per_s=top.number("ddr_gbytes_per_s", low=0.01, high=10000.0),
         budget=_budget(top.table("budget")),
         shell=_budget(top.table("shell")),
         fill=_fill(top.table("planner")),
-        ps=_ports(top.table("ps")),
+        ps=_ports(top.table("ps"), top.table("ps_settings")),
     )
     top.finish()
     if board.name != name:
         raise _wrong(where, "name", f"is {board.name!r}, but the file is called {name!r}")
+    if board.clock_mhz > board.clock_max_mhz:
+        raise _wrong(where, "clock_mhz", f"is above clock_max_mhz, {board.clock_max_mhz:g}")
     for key in ("lut", "ff", "bram36"):
         if getattr(board.shell, key) >= getattr(board.budget, key):
             raise _wrong(where, f"shell.{key}", "leaves nothing of the budget")
@@ -138,8 +172,23 @@ def _fill(table: _Table) -> float:
     return fill
 
 
-def _ports(table: _Table) -> PsPorts:
-    ports = PsPorts(table.text("control"), table.text("data"), table.text("clock"), table.text("reset"))
+def _ports(table: _Table, settings: _Table) -> PsPorts:
+    ports = PsPorts(
+        ip=table.text("ip"),
+        control=table.text("control"),
+        control_clock=table.text("control_clock"),
+        control_base=int(table.number("control_base", low=0, high=2**40)),
+        data=table.text("data"),
+        data_clock=table.text("data_clock"),
+        memory=table.text("memory"),
+        memory_bytes=int(table.number("memory_bytes", low=2**20, high=2**40)),
+        clock=table.text("clock"),
+        clock_setting=table.text("clock_setting"),
+        clock_source_mhz=table.number("clock_source_mhz", low=1.0, high=10000.0),
+        reset=table.text("reset"),
+        external=table.texts("external"),
+        settings=tuple((key, settings.text(key)) for key in settings.names()),
+    )
     table.finish()
     return ports
 
@@ -172,6 +221,15 @@ class _Table:
         if not isinstance(value, str) or not value:
             raise _wrong(self._where, self._prefix + key, f"must be a text, not {value!r}")
         return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._get(key)
+        if not isinstance(value, list) or not all(isinstance(entry, str) and entry for entry in value):
+            raise _wrong(self._where, self._prefix + key, f"must be a list of texts, not {value!r}")
+        return tuple(value)
+
+    def names(self) -> list[str]:
+        return list(self._data)
 
     def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
         value = self._get(key, default)

@@ -136,10 +136,24 @@ def test_a_folding_and_a_target_exclude_one_another() -> None:
         make_plan(network((1, 4, 4), [Linear(2)]), BOARD, folding=folding, target_fps=10.0)
 
 
-@pytest.mark.parametrize("clock", [0.0, -1.0, 5000.0, float("nan")])
+@pytest.mark.parametrize("clock", [0.0, -1.0, 464.1, 5000.0, float("nan")])
 def test_a_clock_out_of_range(clock: float) -> None:
-    with pytest.raises(FitError, match="out of range"):
+    with pytest.raises(FitError, match="out of range: the clock network of xc7z020clg400-1 takes at most 46"):
         make_plan(digits(), BOARD, clock_mhz=clock)
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"), [(464.0, 333.333), (333.333, 333.333), (150.0, 142.857), (100.0, 100.0), (1.0, 1.0)]
+)
+def test_a_clock_that_the_board_can_make(asked: float, made: float) -> None:
+    """A whole part of the processing system's 1,000 MHz, never above what was asked for."""
+    assert make_plan(digits(), BOARD, clock_mhz=asked).clock_mhz == made
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_the_boards_own_clock_can_be_made(name: str) -> None:
+    board = load_board(name)
+    assert board.clock_below(board.clock_mhz) == board.clock_mhz
 
 
 def test_memories_follow_the_folding() -> None:

@@ -33,7 +33,8 @@ def make_plan(
 ) -> Plan:
     """Plan ``graph`` as a dataflow accelerator for ``board``.
 
-    ``clock_mhz``: the clock, the board's own by default.  ``folding``: by hand, every layer
+    ``clock_mhz``: the clock, the board's own by default; the highest not above it that the
+    board can make is taken.  ``folding``: by hand, every layer
     named.  Without it the planner folds: the fastest that fills at most the board's share
     (``board.fill``) of what the shell leaves, or, with ``target_fps`` frames a second, the
     smallest that reaches it.  Raises ModelError for what the chip cannot run, FitError for
@@ -63,13 +64,15 @@ def make_plan(
 
 def _clock(board: Board, clock_mhz: float | None) -> float:
     clock = board.clock_mhz if clock_mhz is None else float(clock_mhz)
-    if not 1.0 <= clock <= 1000.0:
+    if not 1.0 <= clock <= board.clock_max_mhz:
         raise FitError(
-            f"a clock of {clock:g} MHz is out of range",
+            f"a clock of {clock:g} MHz is out of range: the clock network of {board.part} takes at most "
+            f"{board.clock_max_mhz:g} MHz",
             module=board.name,
-            remedy=f"Use 1 to 1000 MHz; this board's usual clock is {board.clock_mhz:g}",
+            remedy=f"Use 1 to {board.clock_max_mhz:g} MHz; this board's usual clock is {board.clock_mhz:g}, "
+            "and what a design closes is known after place and route alone",
         )
-    return clock
+    return board.clock_below(clock)
 
 
 def _ddr_cycles(layers: tuple[ChipLayer, ...], board: Board, clock: float) -> int:
