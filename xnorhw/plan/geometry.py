@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.layers import ChipLayer, ChipPool
 
-__all__ = ["LayerShape", "divisors", "layer_shape", "legal_simd", "legal_taps", "pool_cycles"]
+__all__ = [
+    "WIDEST_WORD",
+    "LayerShape",
+    "divisors",
+    "layer_shape",
+    "legal_simd",
+    "legal_taps",
+    "pool_cycles",
+    "word_bits",
+]
+
+WIDEST_WORD = 4096
+"""Bits of the widest ap_uint (UG1399, arbitrary precision types): what the C++ core can express."""
 
 
 def divisors(n: int) -> list[int]:
@@ -76,3 +88,16 @@ def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int) -> int:
     words = ceil_div(pool.source.shape[0], lanes)
     taps = pool.op.geometry.taps // taps_per_word
     return max(pool.in_pixels * words, pool.out_pixels * words * taps)
+
+
+def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
+    """The widest word that the C++ core has in the layer and its pools: a window holds all its taps.
+
+    A converter between two layers holds a word of each.
+    """
+    bits = layer.act.bits
+    result_bits = shape.pe * (32 if layer.threshold is None else 1)
+    widest = max(2 * shape.lanes * bits, 2 * result_bits, shape.simd * bits)
+    if shape.windowed and not layer.whole_map:
+        widest = max(widest, layer.taps * shape.lanes * bits)
+    return max([widest, *(pool.op.geometry.taps * shape.pe for pool in layer.pools)])

@@ -9,7 +9,15 @@ from functools import lru_cache
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.assemble import RESULT_BITS, input_frame, output_frame
 from xnorhw.plan.design import LUT_ROM_DEPTH, Design, Pick, Prices, design
-from xnorhw.plan.geometry import LayerShape, divisors, layer_shape, legal_taps, pool_cycles
+from xnorhw.plan.geometry import (
+    WIDEST_WORD,
+    LayerShape,
+    divisors,
+    layer_shape,
+    legal_taps,
+    pool_cycles,
+    word_bits,
+)
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import Converter, MatrixUnit, Memory, Resources, Stream
 from xnorhw.plan.resources import ring_resources, rom_resources, unit_resources
@@ -161,7 +169,10 @@ class Search:
         return tuple(group[k].pick for group, k in zip(options, chosen, strict=True))
 
     def _options(self, index: int, period: int) -> list[_Option]:
-        """For each useful SIMD the least PE that meets ``period``, and the next divisor."""
+        """For each useful SIMD the least PE that meets ``period``, and the next divisor.
+
+        None whose words are wider than the C++ core can express.
+        """
         layer = self._layers[index]
         found = []
         for simd in self._simds[index]:
@@ -171,10 +182,10 @@ class Search:
                 continue
             least = ceil_div(layer.outputs, groups)
             for pe in sorted({least, next(d for d in divisors(layer.outputs) if d >= least)}):
-                taps = pool_taps(layer, pe, period)
-                if taps is not None:
+                taps, shape = pool_taps(layer, pe, period), layer_shape(layer, pe, simd)
+                if taps is not None and word_bits(layer, shape) <= WIDEST_WORD:
                     pick = Pick(pe, simd, "auto", "auto", taps, ("auto",) * len(taps))
-                    found.append(_Option(pick, layer_shape(layer, pe, simd)))
+                    found.append(_Option(pick, shape))
         return found
 
     def _alone(self, index: int, option: _Option, prices: Prices) -> Resources:

@@ -1,0 +1,226 @@
+"""The vocabulary of the C++ core: its stages, the streams between them, the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from xnorhw.plan.model import MatrixUnit, Memory, PoolUnit, StartRom, WeightRom, Window
+
+__all__ = [
+    "Codes",
+    "Convert",
+    "HlsDesign",
+    "HlsStream",
+    "Lines",
+    "Matrix",
+    "Pool",
+    "Replay",
+    "Stage",
+    "Taps",
+]
+
+
+@dataclass(frozen=True)
+class HlsStream:
+    """A stream between two stages: ``width`` bits, ``depth`` words, ``words`` a frame.
+
+    ``name`` is that of the stage that reads it.  ``observed`` names the tensor whose words
+    travel on it as they are, or is "".
+    """
+
+    name: str
+    width: int
+    depth: int
+    words: int
+    tensor: str
+    observed: str = ""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What all stages have: a name, the layer served, the streams in and out, clocks a frame at II 1."""
+
+    name: str
+    layer: str
+    source: HlsStream
+    target: HlsStream
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Convert(_Stage):
+    """Changes the word width; see ``plan.model.Converter``.
+
+    Widths are handled in grains of gcd(in, out) bits.  ``tail_bits`` of the last word out of
+    a packet carry bits of the packet.  ``flushes``: that word may still be due when the
+    packet's last word has come in; it leaves with the next packet's first.
+    """
+
+    in_bits: int
+    out_bits: int
+    packets: int
+    in_words: int
+    out_words: int
+    grain: int
+    tail_bits: int
+    flushes: bool
+    kind: str = "convert"
+
+    @property
+    def widens(self) -> bool:
+        """True where words get longer."""
+        return self.in_bits < self.out_bits
+
+    @property
+    def buffer_bits(self) -> int:
+        """Bits that wait and a word more."""
+        return self.in_bits + self.out_bits - self.grain
+
+    @property
+    def plain(self) -> bool:
+        """True where each of the wide words is a whole number of the narrow ones."""
+        whole = self.in_words * self.in_bits == self.out_words * self.out_bits
+        whole = whole and self.tail_bits == self.out_bits
+        return whole and self.grain == min(self.in_bits, self.out_bits)
+
+    @property
+    def rounds(self) -> int:
+        """Wide words a frame."""
+        return self.packets * min(self.in_words, self.out_words)
+
+    @property
+    def parts(self) -> int:
+        """Narrow words a wide one."""
+        return max(self.in_bits, self.out_bits) // self.grain
+
+
+@dataclass(frozen=True)
+class Codes(_Stage):
+    """Takes codes of ``code_bits`` out of ``lanes`` lanes of ``lane_bits``; ``words`` a frame."""
+
+    lanes: int
+    lane_bits: int
+    code_bits: int
+    words: int
+    kind: str = "codes"
+
+
+@dataclass(frozen=True)
+class Lines(_Stage):
+    """The delay lines of a sliding window: a word in, all taps of a window out.
+
+    Pixels are numbered in raster order over rows of ``columns`` pixels, which are longer
+    than the map's ``width`` where windows of one row would otherwise leave after the first
+    of the next.  ``positions`` of them a frame; a window leaves with the pixel ``first`` +
+    what ``step_pixel`` and ``step_row`` add.  ``line_words`` is the delay from one row of
+    taps to the next, ``column_words`` that from tap to tap in a row.  ``window_depth`` is the
+    depth of the stream to the ``Taps`` behind it, 0 where there is none.
+    """
+
+    window: Window
+    columns: int
+    positions: int
+    first: int
+    step_pixel: int
+    step_row: int
+    line_words: int
+    column_words: int
+    window_depth: int
+    kind: str = "lines"
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one tap."""
+        return self.window.lanes * self.window.bits
+
+    @property
+    def clipped(self) -> bool:
+        """True where some window hangs over the map's edge."""
+        return self.window.geometry.pads.any() or any(end > size for end, size in self._ends)
+
+    @property
+    def place_bits(self) -> int:
+        """Bits of a signed number that holds every tap's row and column."""
+        ends = [end for end, _ in self._ends]
+        pads = self.window.geometry.pads
+        return max(*ends, pads.top, pads.left).bit_length() + 1
+
+    @property
+    def _ends(self) -> tuple[tuple[int, int], ...]:
+        """For rows and columns: the place past the last window's last tap, and the map's size."""
+        w, g = self.window, self.window.geometry
+        spots = (w.out_height, g.pads.top, w.height), (w.out_width, g.pads.left, w.width)
+        return tuple(
+            ((out - 1) * g.stride[i] - pad + (g.kernel[i] - 1) * g.dilation[i] + 1, size)
+            for i, (out, pad, size) in enumerate(spots)
+        )
+
+
+@dataclass(frozen=True)
+class Taps(_Stage):
+    """Gives the taps of a window in words of ``word_bits``, ``groups`` of them a window word.
+
+    For each of ``pixels``: takes ``words`` window words; gives them ``repeats`` times, tap
+    groups outside of words; with ``words_outer`` tap groups inside.
+    """
+
+    pixels: int
+    repeats: int
+    groups: int
+    words: int
+    word_bits: int
+    words_outer: bool
+    kind: str = "taps"
+
+
+@dataclass(frozen=True)
+class Replay(_Stage):
+    """Gives each of ``blocks`` of ``words`` words ``repeats`` times."""
+
+    blocks: int
+    words: int
+    repeats: int
+    word_bits: int
+    memory: Memory
+    kind: str = "replay"
+
+
+@dataclass(frozen=True)
+class Matrix(_Stage):
+    """A matrix unit with its ROMs; ``rows`` x ``columns`` output pixels."""
+
+    unit: MatrixUnit
+    weights: WeightRom
+    starts: StartRom
+    rows: int
+    columns: int
+    kind: str = "matrix"
+
+
+@dataclass(frozen=True)
+class Pool(_Stage):
+    """A pool unit over ``pixels`` output pixels."""
+
+    unit: PoolUnit
+    pixels: int
+    kind: str = "pool"
+
+
+Stage = Union[Convert, Codes, Lines, Taps, Replay, Matrix, Pool]
+
+
+@dataclass(frozen=True)
+class HlsDesign:
+    """The stages from the core's input to its output.
+
+    ``cycles_per_frame`` is the slowest stage's: what the streams' depths are made to reach.
+    """
+
+    stages: tuple[Stage, ...]
+    cycles_per_frame: int
+
+    @property
+    def streams(self) -> tuple[HlsStream, ...]:
+        """The streams between the stages, in order."""
+        return tuple(stage.target for stage in self.stages[:-1])
