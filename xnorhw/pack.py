@@ -23,6 +23,7 @@ __all__ = [
     "bits_from_words",
     "lanes_from_words",
     "pack_frames",
+    "split_words",
     "start_lanes",
     "start_words",
     "stream_words",
@@ -164,6 +165,12 @@ def bits_from_words(words: list[int], width: int) -> Bits:
     data = b"".join((w & mask).to_bytes(size, "little") for w in words)
     rows = np.frombuffer(data, np.uint8).reshape(len(words), size)
     return np.unpackbits(rows, axis=1, count=width, bitorder="little")
+
+
+def split_words(words: list[int], lanes: int, bits: int) -> list[list[int]]:
+    """Words of ``lanes`` lanes -> for each lane its ``bits`` bits of every word, unsigned."""
+    mask = (1 << bits) - 1
+    return [[(word >> (lane * bits)) & mask for word in words] for lane in range(lanes)]
 
 
 def words_from_lanes(lanes: Values, bits: int) -> list[int]:

@@ -1,0 +1,236 @@
+"""The emitted C++: its text, its names, what it refuses, and that it is the same for the same plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.plan.networks import Conv, Linear, Pool, network
+from xnorhw.board import load_board
+from xnorhw.emit import hls
+from xnorhw.ir.errors import FitError
+from xnorhw.ir.geometry import Pads
+from xnorhw.ir.int_graph import IntGraph, Product
+from xnorhw.ir.types import code
+from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.model import Plan
+
+GOLDEN = {
+    name: Path(__file__).parent / f"{name.removesuffix('.cpp')}.golden.cpp"
+    for name in ("accel.cpp", "accel_stages.cpp")
+}
+ROOT = Path(__file__).resolve().parents[2]
+KEYWORDS = {"int", "for", "const", "void", "bool", "if", "else", "while", "return", "class", "template"}
+
+
+def small() -> tuple[Plan, IntGraph]:
+    """A padded convolution on codes, a pool, two linear layers: every kind of stage."""
+    graph = network(
+        (2, 4, 4),
+        [Conv(3, pads=Pads(1, 1, 1, 1)), Pool(), Linear(5), Linear(2)],
+        code(3, False),
+        seed=3,
+    )
+    folding = Folding(
+        (LayerFolding("layer0", 2, 2), LayerFolding("layer2", 2, 3), LayerFolding("layer3", 1, 5)),
+        (PoolFolding("pool1", 2),),
+    )
+    return make_plan(graph, load_board("pynq-z2"), folding=folding), graph
+
+
+@pytest.fixture(scope="module")
+def built() -> tuple[Plan, IntGraph]:
+    return small()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_text_is_that_which_was_read_and_approved(built: tuple[Plan, IntGraph], name: str) -> None:
+    """Refresh with XNORHW_REFRESH=1 and read the difference."""
+    text = hls.files(*built)[f"hls/{name}"]
+    if os.environ.get("XNORHW_REFRESH"):
+        GOLDEN[name].write_text(text, encoding="utf-8", newline="\n")
+    assert text == GOLDEN[name].read_text(encoding="utf-8")
+
+
+def test_the_approved_text_shows_every_kind_of_stage(built: tuple[Plan, IntGraph]) -> None:
+    kinds = {stage.kind for stage in hls_design(built[0]).stages}
+    assert kinds == {"convert", "codes", "lines", "taps", "replay", "matrix", "pool"}
+
+
+def test_text_is_clean(built: tuple[Plan, IntGraph]) -> None:
+    for path, text in hls.files(*built).items():
+        assert text.endswith("\n") and not text.endswith("\n\n"), path
+        assert "\r" not in text and "\t" not in text, path
+        assert not re.search(r"[ ]+$", text, re.MULTILINE), path
+        assert "{%" not in text and "{{" not in text.replace("{{nullptr", ""), path
+        assert text.isascii(), path
+
+
+def test_what_vitis_reads_hides_nothing(built: tuple[Plan, IntGraph]) -> None:
+    """No #ifdef but the headers' guards; the stand-ins lie apart."""
+    for path, text in hls.files(*built).items():
+        name = path.removeprefix("hls/")
+        if "/" in name or not name.endswith((".h", ".cpp")):
+            continue
+        conditions = re.findall(r"^#\s*(?:if|ifdef|ifndef|elif|else)\b.*", text, re.MULTILINE)
+        guard = re.sub(r"\W", "_", name).upper()
+        assert conditions == ([f"#ifndef {guard}"] if name.endswith(".h") else []), path
+        assert not re.search(r'#include "(sim/|\.\./|xh_(?!popcount))', text), path
+
+
+def functions(text: str) -> list[str]:
+    return re.findall(r"^void (\w+)\(", text, re.MULTILINE)
+
+
+def test_every_stage_is_declared_written_and_called_once(built: tuple[Plan, IntGraph]) -> None:
+    files = hls.files(*built)
+    declared = functions(files["hls/accel_stages.h"])
+    assert declared == functions(files["hls/accel_stages.cpp"])
+    top = files["hls/accel.cpp"]
+    calls = re.findall(r"^  accel_stages::(\w+)\((\w+), (\w+)\);", top, re.MULTILINE)
+    assert [name for name, _, _ in calls] == declared
+    assert [source for _, source, _ in calls] == ["s_axis", *(target for _, _, target in calls[:-1])]
+    assert calls[-1][2] == "m_axis"
+    streams = re.findall(r"^  hls::stream<ap_uint<(\d+)>, (\d+)> (\w+)\(\"(\w+)\"\);", top, re.MULTILINE)
+    design = hls_design(built[0])
+    assert [(int(w), int(d)) for w, d, _, _ in streams] == [(s.width, s.depth) for s in design.streams]
+    assert [(v, n) for _, _, v, n in streams] == [(target, target) for _, _, target in calls[:-1]]
+    pragmas = re.findall(r"^#pragma HLS STREAM variable=(\w+) depth=(\d+) type=fifo$", top, re.MULTILINE)
+    assert pragmas == [(variable, depth) for _, depth, variable, _ in streams]
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def renamed(plan: Plan, names: dict[str, str]) -> Plan:
+    """The plan with other unit names."""
+    units = tuple(dataclasses.replace(u, name=names.get(u.name, u.name)) for u in plan.units)
+    edges = tuple(
+        dataclasses.replace(e, source=names.get(e.source, e.source), target=names.get(e.target, e.target))
+        for e in plan.edges
+    )
+    jobs = tuple(dataclasses.replace(j, unit=names.get(j.unit, j.unit)) for j in plan.jobs)
+    return dataclasses.replace(plan, units=units, edges=edges, jobs=jobs)
+
+
+ODD = (
+    "é",
+    "a.b",
+    "a_b",
+    "A_B",
+    "a b",
+    "1x",
+    "features.0",
+    "features_0",
+    "x__y",
+    "_z",
+    "é_",
+    "a-b",
+    "a/b",
+    "'",
+)
+
+
+def test_names_are_legal_and_stay_apart(
+    built: tuple[Plan, IntGraph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, graph = built
+    names = {unit.name: ODD[i % len(ODD)] + "~" * (i // len(ODD)) for i, unit in enumerate(plan.units)}
+    # which layer a ROM belongs to is not of interest here
+    monkeypatch.setattr(hls, "_roms", lambda *_: ())
+    files = hls.files(renamed(plan, names), graph)
+    found = functions(files["hls/accel_stages.h"])
+    assert len(found) == len(hls_design(plan).stages)
+    assert len({name.lower() for name in found}) == len(found)
+    assert all(re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) for name in found)
+    assert not KEYWORDS & set(found)
+    assert found == functions(files["hls/accel_stages.cpp"])
+
+
+def test_a_name_cannot_leave_its_comment(built: tuple[Plan, IntGraph]) -> None:
+    plan, graph = built
+    evil = 'x\n} /* "\\'
+    layers = tuple(dataclasses.replace(x, name=evil) for x in plan.layers)
+    edges = tuple(
+        dataclasses.replace(e, stream=dataclasses.replace(e.stream, tensor=evil)) for e in plan.edges
+    )
+    jobs = tuple(dataclasses.replace(j, layer=evil) for j in plan.jobs)
+    changed = dataclasses.replace(plan, layers=layers, edges=edges, jobs=jobs, board=evil, input_tensor=evil)
+    plain = hls.files(plan, graph)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hls, "_roms", lambda *_: ())
+        patch.setattr(hls, "stream_file", lambda *_: "x")
+        for path, text in hls.files(changed, graph).items():
+            if path.endswith((".cpp", ".h")) and "/sim/" not in path and "weights" not in path:
+                assert code_lines(text) == code_lines(plain[path]), path
+
+
+def code_lines(text: str) -> list[str]:
+    """The text without its comments and blank lines."""
+    lines = (re.sub(r"\s*//.*", "", line) for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+@pytest.mark.parametrize("prefix", ["", "Accel", "9net", "net-1", "xh_core", "a b"])
+def test_bad_prefix(built: tuple[Plan, IntGraph], prefix: str) -> None:
+    with pytest.raises(ValueError, match="prefix"):
+        hls.files(*built, prefix)
+
+
+def test_a_prefix_reaches_every_name(built: tuple[Plan, IntGraph]) -> None:
+    """Two networks with two prefixes fit into one program."""
+    files = hls.files(*built, "net7")
+    assert not any("accel" in path for path in files)
+    for path, text in files.items():
+        if path.count("/") == 1 and path.endswith((".h", ".cpp", ".v")):
+            assert "accel_" not in text and "ACCEL" not in text, path
+    assert functions(files["hls/net7.cpp"]) == [hls.top_name("net7")]
+
+
+# --- the same bytes, and what is refused -------------------------------------------------------
+
+
+def digest() -> str:
+    files = hls.files(*small())
+    return hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_the_same_plan_gives_the_same_bytes(seed: str) -> None:
+    script = "from tests.emit.test_hls import digest; print(digest())"
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == digest()
+
+
+def test_weights_and_starts_are_those_of_the_graph(built: tuple[Plan, IntGraph]) -> None:
+    """Read back from the text: the last layer, whose weights stand in it as they are."""
+    plan, graph = built
+    text = hls.files(plan, graph)["hls/accel_weights.h"]
+    table = re.search(r"l2_mvu_weights\[1\]\[2\] = \{\s*\{([^}]*)\}", text)
+    assert table, text
+    rows = [int(word, 16) for word in table[1].split(", ")]
+    op = graph.nodes[-1].op
+    assert isinstance(op, Product)
+    (term,) = op.terms
+    weight = term.weight.reshape(2, 5)
+    assert rows == [sum(int(w == 1) << i for i, w in enumerate(row)) for row in weight]
+
+
+def test_too_wide_a_word_is_refused() -> None:
+    graph = network((512, 4, 4), [Conv(1), Linear(1)])
+    folding = Folding((LayerFolding("layer0", 1, 512), LayerFolding("layer1", 1, 1)))
+    plan = make_plan(graph, load_board("zcu104"), folding=folding)
+    with pytest.raises(FitError, match="4608 bits") as caught:
+        hls.files(plan, graph)
+    assert caught.value.module == "layer0" and caught.value.remedy
