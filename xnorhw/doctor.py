@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from xnorhw.synth.tools import LEAST, VendorTool, find_vendor_tools
+
 __all__ = ["Tool", "examine"]
 
 
@@ -53,7 +55,13 @@ def examine() -> tuple[Tool, ...]:
             _header("lz4.h"),
         )
     )
+    tools += [_vendor(tool) for tool in find_vendor_tools()]
     return tuple(tools)
+
+
+def _vendor(tool: VendorTool) -> Tool:
+    found = f"{tool.version} ({tool.path})" if tool.version else tool.path
+    return Tool(tool.title, tool.purpose, f"AMD's installer, {LEAST} or newer; source settings64.sh", found)
 
 
 def _package(name: str) -> str:

@@ -1,0 +1,102 @@
+"""What synthesis found: figures by stage and in all, each with its source."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Union
+
+from xnorhw.plan.model import Resources
+
+__all__ = ["StageFigures", "Synthesis", "VitisFigures", "VivadoFigures"]
+
+KINDS = ("lut", "ff", "bram36", "uram", "dsp")
+
+
+@dataclass(frozen=True)
+class StageFigures:
+    """One process of the C++ core: ``ii`` the most clocks that a turn of its loops takes, 0 without loops.
+
+    ``latency_cycles`` is None where the tool does not know it.
+    """
+
+    name: str
+    layer: str
+    ii: int
+    latency_cycles: int | None
+    resources: Resources
+
+
+@dataclass(frozen=True)
+class VitisFigures:
+    """C synthesis by Vitis HLS: an estimate of the tool, before place and route.
+
+    ``clock_mhz`` was asked for, ``estimated_clock_mhz`` is what the slowest stage is
+    estimated to reach.  ``cycles_per_frame`` and ``latency_cycles`` are None where the tool
+    does not know them.
+    """
+
+    version: str
+    part: str
+    clock_mhz: float
+    estimated_clock_mhz: float
+    cycles_per_frame: int | None
+    latency_cycles: int | None
+    resources: Resources
+    stages: tuple[StageFigures, ...]
+
+    tool = "Vitis HLS"
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree of this tool in report.json."""
+        return {
+            "source": f"synthesised ({self.tool} {self.version})",
+            "version": self.version,
+            "part": self.part,
+            "core": "hls",
+            "clock_mhz": self.clock_mhz,
+            "estimated_clock_mhz": self.estimated_clock_mhz,
+            "cycles_per_frame": self.cycles_per_frame,
+            "latency_cycles": self.latency_cycles,
+            "resources": _counts(self.resources),
+            "stages": [{**vars(s), "resources": _counts(s.resources)} for s in self.stages],
+        }
+
+
+@dataclass(frozen=True)
+class VivadoFigures:
+    """The placed and routed design, shell and processing system's part included.
+
+    ``wns_ns`` and ``whs_ns`` are the worst setup and hold slack; ``core`` is "rtl" or "hls".
+    """
+
+    version: str
+    part: str
+    core: str
+    clock_mhz: float
+    wns_ns: float
+    whs_ns: float
+    resources: Resources
+
+    tool = "Vivado"
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree of this tool in report.json."""
+        return {
+            "source": f"synthesised ({self.tool} {self.version}, placed and routed)",
+            "version": self.version,
+            "part": self.part,
+            "core": self.core,
+            "clock_mhz": self.clock_mhz,
+            "wns_ns": self.wns_ns,
+            "whs_ns": self.whs_ns,
+            "resources": _counts(self.resources),
+        }
+
+
+Synthesis = Union[VitisFigures, VivadoFigures]
+
+
+def _counts(resources: Resources) -> dict[str, float]:
+    counts = dataclasses.asdict(resources)
+    return {kind: int(counts[kind]) if counts[kind] == int(counts[kind]) else counts[kind] for kind in KINDS}
