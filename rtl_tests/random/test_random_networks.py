@@ -7,104 +7,44 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
-import torch
 
-from tests.random_networks.build import build
-from tests.random_networks.chain import Checked, check_network
-from tests.random_networks.coverage import EVERYWHERE, Coverage, table
-from tests.random_networks.draw import SMALL_CHIP, SeededChoices, draw_spec
-from xnorhw.board import load_board
-from xnorhw.check.compare import compare
-from xnorhw.emit.sim import observed_edges, timeout_cycles
-from xnorhw.ir.int_graph import Lookup
-from xnorhw.pack import pack_frames, unpack_results, unpack_stream
-from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
-from xnorhw.plan.geometry import legal_simd, legal_taps
-from xnorhw.plan.layers import chip_layers
-from xnorhw.plan.model import Memory, Plan
-from xnorhw.sim.compiled import CompiledRun, Stalls
+from rtl_tests.random.campaign import (
+    FOLDINGS,
+    LEAST_NEGATIVE,
+    LEAST_NETWORKS,
+    Subset,
+    assert_equal,
+    draw_subset,
+    frames_of,
+)
+from tests.random_networks.coverage import EVERYWHERE, table
+from xnorhw.emit.sim import timeout_cycles
+from xnorhw.plan.model import Plan
+from xnorhw.sim.compiled import Stalls
 from xnorhw.sim.multi import MultiModel, multi_model
 from xnorhw.sim.tools import missing_tools
 
-SEEDS = (*range(13), 25, 32, 35, 39, 45, 47, 49, 60, 75, 76, 78, 94, 100, 21, 23, 24)
-"""The first dozen, and those that together reach every row of the table at least twice."""
-LEAST_NETWORKS = 25
-LEAST_NEGATIVE = 0.30
-REPEATS = 4
-"""The frames are sent this often, so that a slow reader is felt back to the input."""
-
-FOLDINGS = (
-    "PE that does not divide", "PE = 1", "PE = all channels", "SIMD that does not divide", "SIMD < C",
-    "SIMD = 1", "SIMD spans taps", "SIMD = the whole window", "pool taps one a word", "pool taps all a word",
-    "weights in LUTs", "weights in block ROM",
-)  # fmt: skip
 TRAFFIC = ("frames back to back", "streams that waited for the reader", "streams whose reader waited")
 ROWS = (*EVERYWHERE, *FOLDINGS, *TRAFFIC)
-
-
-def random_folding(checked: Checked, rng: np.random.Generator) -> tuple[Folding, Counter[str]]:
-    """A legal folding, and the coverage rows that it reaches."""
-    layers, pools, rows = [], [], Counter[str]()
-    for layer in chip_layers(checked.graph):
-        pe = int(rng.integers(1, min(layer.outputs, 8) + 1))
-        simd = int(rng.choice([s for s in legal_simd(layer) if s <= 64]))
-        memory = str(rng.choice(["auto", "lut", "block"]))
-        layers.append(LayerFolding(layer.name, pe, simd, memory=memory))
-        rows["PE that does not divide"] += layer.outputs % pe != 0
-        rows["PE = 1"] += pe == 1 < layer.outputs
-        rows["PE = all channels"] += pe == layer.outputs > 1
-        rows["SIMD that does not divide"] += simd < layer.channels and layer.channels % simd != 0
-        rows["SIMD < C"] += simd < layer.channels
-        rows["SIMD = 1"] += simd == 1 < layer.channels
-        rows["SIMD spans taps"] += layer.channels < simd < layer.channels * layer.taps
-        rows["SIMD = the whole window"] += simd == layer.channels * layer.taps and layer.taps > 1
-        for pool in layer.pools:
-            taps = int(rng.choice(legal_taps(pool)))
-            pools.append(PoolFolding(pool.name, taps))
-            rows["pool taps one a word"] += taps == 1 < pool.op.geometry.taps
-            rows["pool taps all a word"] += taps == pool.op.geometry.taps > 1
-    return Folding(tuple(layers), tuple(pools)), rows
 
 
 @dataclass
 class Campaign:
     """The networks of the subset in one Verilated model."""
 
-    checked: list[Checked]
-    plans: list[Plan]
+    subset: Subset
     model: MultiModel
     work: Path
-    coverage: Coverage
 
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     if missing_tools():
         pytest.skip("; ".join(f"{t.name} is missing: {t.remedy}" for t in missing_tools()))
-    board = load_board("pynq-z2")
-    coverage = Coverage()
-    found, plans = [], []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    for seed in SEEDS:
-        network = build(draw_spec(SeededChoices(seed), SMALL_CHIP))
-        if network is None:
-            continue
-        checked = check_network(network)
-        folding, rows = random_folding(checked, np.random.default_rng(seed))
-        plans.append(make_plan(checked.graph, board, folding=folding))
-        found.append(checked)
-        coverage.add(checked)
-        coverage.rows.update(rows)
-        for layer in plans[-1].layers:
-            coverage.rows["weights in LUTs"] += layer.memory is Memory.LUT
-            coverage.rows["weights in block ROM"] += layer.memory is Memory.BLOCK
-    torch.set_num_threads(threads)
-    model = multi_model([(p, c.graph) for p, c in zip(plans, found, strict=True)])
-    return Campaign(found, plans, model, tmp_path_factory.mktemp("random"), coverage)
+    subset = draw_subset()
+    model = multi_model([(p, c.graph) for p, c in zip(subset.plans, subset.checked, strict=True)])
+    return Campaign(subset, model, tmp_path_factory.mktemp("random"))
 
 
 def both_stalls(plan: Plan) -> tuple[Stalls, Stalls]:
@@ -112,46 +52,17 @@ def both_stalls(plan: Plan) -> tuple[Stalls, Stalls]:
     return Stalls(1, 40, 40), Stalls(2, 0, 60, hold=timeout_cycles(plan) - 500)
 
 
-def frames_of(checked: Checked, plan: Plan) -> npt.NDArray[np.uint8]:
-    """The input frames as the IP takes them, repeated."""
-    kind = checked.graph.tensor(plan.input_tensor).type
-    assert kind is not None
-    frames = pack_frames(plan, checked.tensors[plan.input_tensor], kind)
-    return np.tile(frames, (REPEATS, 1))
-
-
-def assert_equal(checked: Checked, plan: Plan, run: CompiledRun) -> None:
-    """Every tensor that leaves a unit, frame by frame, is golden's."""
-    graph = checked.graph
-    tensors = {}
-    for name, edge in observed_edges(plan).items():
-        tensor = graph.tensor(name)
-        assert tensor.type is not None
-        tensors[name] = unpack_stream(edge.stream, run.streams[name], tensor.shape, tensor.type)
-    tensors[plan.output_tensor] = unpack_results(plan, run.results, graph.tensor(plan.output_tensor).shape)
-    wanted = {k: np.tile(v, (REPEATS, 1, 1, 1)) for k, v in checked.tensors.items()}
-    order = [n.output.name for n in graph.nodes if n.output.name in tensors]
-    comparison = compare("rtl", order, wanted, tensors)
-    assert comparison.mismatches == 0, f"{comparison.first}\n{checked.network.net}\n{plan.layers}"
-    assert all(len(v) == len(wanted[name]) for name, v in tensors.items())
-    # all but the sums inside, which become bits in the unit that makes them
-    thresholded = {layer.name for layer in plan.layers[:-1]}
-    seen = [n.output.name for n in graph.nodes if not isinstance(n.op, Lookup)]
-    assert set(tensors) == set(seen) - thresholded
-    assert comparison.tensors == len(tensors)
-    assert run.registers["FRAMES_OUT"] == len(run.results)
-    assert run.registers["ERRORS"] == 0
-
-
 def test_every_tensor_is_goldens(campaign: Campaign, record_property: Callable[[str, object], None]) -> None:
-    coverage = campaign.coverage
-    for index, (checked, plan) in enumerate(zip(campaign.checked, campaign.plans, strict=True)):
+    subset, coverage = campaign.subset, campaign.subset.coverage
+    for index, (checked, plan) in enumerate(zip(subset.checked, subset.plans, strict=True)):
         frames = frames_of(checked, plan)
         waited: Counter[str] = Counter()
         starved: Counter[str] = Counter()
         for stalls in both_stalls(plan):
             run = campaign.model.run_compiled(index, frames, campaign.work, stalls=stalls)
-            assert_equal(checked, plan, run)
+            assert_equal("rtl", checked, plan, run.streams, run.results)
+            assert run.registers["FRAMES_OUT"] == len(run.results)
+            assert run.registers["ERRORS"] == 0
             for stream in run.activity:
                 waited[stream.wire] += stream.stalls
                 starved[stream.wire] += stream.starved
