@@ -49,7 +49,7 @@ test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest rtl_tests -n $(JOBS)
 
 test-long: $(VENV)/.ready-dev
-	$(BIN)/python tools/plant_faults.py --jobs $(JOBS)
+	$(BIN)/python -m tools.plant_faults --jobs $(JOBS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .

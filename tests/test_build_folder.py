@@ -199,3 +199,8 @@ def test_replace_file(tmp_path: Path) -> None:
     assert tree(tmp_path) == {"x": b"two"}
     with pytest.raises(XnorhwError, match="cannot be written"):
         folder.replace_file(tmp_path / "no/x", b"three")
+
+
+def test_a_build_json_nested_absurdly_deep(tmp_path: Path) -> None:
+    (tmp_path / "build.json").write_text("[" * 100_000)
+    assert not folder.is_build(tmp_path)

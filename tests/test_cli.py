@@ -190,6 +190,24 @@ def test_verify_takes_data(xn: Any, small_build: Path, tmp_path: Path, monkeypat
     refused(xn(*arguments), "3 labels for 7 frames")
     np.save(tmp_path / "y.npy", np.zeros((7, 2)))
     refused(xn(*arguments), "labels", "float64")
+    np.save(tmp_path / "y.npy", np.array([0, 1, 2, 3, 0, 1, 77]))
+    refused(xn(*arguments), "labels hold 77", "classes 0 to 3")
+
+
+def test_run_on_an_edited_build_warns(xn: Any, small_build: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(small_build, out)
+    np.save(tmp_path / "x.npy", np.zeros((1, 6, 6), np.uint8))
+    before = xn("run", out, tmp_path / "x.npy", "--on", "golden")
+    assert before.code == 0 and "warning" not in before.err
+    (out / "report.json").write_text("{}\n")
+    (out / "rtl" / "xh_fifo.sv").unlink()
+    after = xn("run", out, tmp_path / "x.npy", "--on", "golden")
+    assert after.code == 0 and after.out == before.out
+    warned = [line for line in after.err.splitlines() if "warning" in line]
+    assert warned == [f"xnorhw: warning: {out}: edited since the build: report.json, rtl/xh_fifo.sv"]
+    with pytest.warns(UserWarning, match="edited since the build"):
+        xnorhw.Build(out).predict(np.zeros((1, 1, 6, 6), np.uint8))
 
 
 def test_verify_fails_aloud(xn: Any, small_build: Path, tmp_path: Path) -> None:
@@ -386,7 +404,13 @@ def test_full_disk(small_model: Path, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def _as_from_a_terminal() -> None:
+    """A shell starts what runs in the background deaf to the keyboard, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt(small_model: Path, tmp_path: Path, number: int) -> None:
     """A signal in the middle of the writing leaves nothing."""
     code = (
@@ -400,8 +424,7 @@ def test_interrupt(small_model: Path, tmp_path: Path, number: int) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a shell starts what runs in the background deaf to the keyboard, and that is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_as_from_a_terminal,
     )
     with process:
         assert process.stdout is not None and process.stdout.readline() == "writing\n"

@@ -17,7 +17,8 @@ _CORE = {"ir"}
 _EMIT = {"ir", "plan", "pack", "board", "resources"}
 _SIM = _EMIT | {"golden", "emit"}
 _CHECK = _SIM | {"sim", "frontends", "lower", "nn"}
-_API = _CHECK | {"check", "files"}
+_SYNTH = {"ir", "plan", "emit", "files"}
+_API = _CHECK | {"check", "files", "synth"}
 ALLOWED: dict[str, set[str]] = {
     "resources": set(),
     "ir": set(),
@@ -32,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "sim": _SIM,
     "check": _CHECK,
     "files": _CORE,
-    "doctor": set(),
+    "synth": _SYNTH,
+    "doctor": {"synth"},
     "api": _API | {"__init__"},
     "__init__": {"api", "nn"},
     "cli": _API | {"api", "doctor", "__init__"},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.plant_faults import FAULTS, ROOT, Fault, judge, planted
+from tools.faults import FAULTS, HLS_FAULTS, RTL_FAULTS, Fault
+from tools.plant_faults import ROOT, judge, planted
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[f.name for f in FAULTS])
@@ -16,8 +17,9 @@ def test_a_fault_changes_one_line(fault: Fault) -> None:
     assert (ROOT / fault.tests).is_file()
 
 
-def test_there_are_ten() -> None:
-    assert len(FAULTS) == len({f.name for f in FAULTS}) == 10
+def test_there_are_ten_of_each() -> None:
+    assert len(RTL_FAULTS) == len(HLS_FAULTS) == 10
+    assert len({f.name for f in FAULTS}) == len(FAULTS)
 
 
 def test_a_text_that_is_not_found_once_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""The layer tables of two networks of the field, from the model file to the RTL.
+"""The layer tables of two networks of the field, from the model file to the C++ and the RTL.
 
 With seeded random weights always; with the trained weights and their known integers where the
 environment variable XNORHW_NETWORKS names the folder that holds them.
@@ -39,7 +39,7 @@ def test_layer_table(name: str, tmp_path: Path) -> None:
     verdict = build.compare()
     verdict.require()
     links = {link.name: link for link in verdict.links}
-    assert links["golden"].values > 0 and links["rtl"].values > 0
+    assert all(links[name].values > 0 for name in ("golden", "hls", "rtl"))
     assert verdict.cycles_per_frame is not None
     assert verdict.cycles_per_frame <= 1.01 * build.plan.figures.bound_cycles
     weights = sum(int(np.prod(shape)) for shape in SHAPES[name])
@@ -49,4 +49,5 @@ def test_layer_table(name: str, tmp_path: Path) -> None:
         known = arrays[EXPECTED[name]].ravel()
         assert np.array_equal(read_build(build.folder).samples.sums[0].ravel(), known)
         assert samples is not None
-        assert np.array_equal(build.predict(samples, on="rtl").ravel(), known.astype(np.float32))
+        for form in ("hls", "rtl"):
+            assert np.array_equal(build.predict(samples, on=form).ravel(), known.astype(np.float32))

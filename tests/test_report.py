@@ -13,6 +13,7 @@ import pytest
 
 import xnorhw
 from xnorhw.emit.report import make_report, report_html, report_json
+from xnorhw.emit.store import read_build
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
 
 ORDER = ("golden", "rom", "c", "hls", "rtl")
@@ -58,7 +59,19 @@ def build(small_build: Path) -> xnorhw.Build:
 
 def page(model: xnorhw.Model, build: xnorhw.Build, verdict: Any, **changes: Any) -> str:
     report = dataclasses.replace(build.report, **changes)
-    return report_html(report, build.graph, build.plan, model.summary(), verdict).decode()
+    design = read_build(build.folder).design
+    return report_html(report, build.graph, build.plan, model.summary(), design, verdict).decode()
+
+
+def test_the_block_design_is_drawn_and_listed(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    design = read_build(build.folder).design
+    assert design is not None
+    text = page(model, build, None)
+    for cell in design.cells:
+        assert f">{cell.name}</text>" in text
+    assert text.count('class="wire') == len(design.interfaces)
+    for segment in design.segments:
+        assert segment.name in text and f"0x{segment.offset:08X}" in text
 
 
 def test_figures_are_the_plans(build: xnorhw.Build, small_build: Path) -> None:

@@ -1,9 +1,9 @@
-"""Plants faults in the RTL templates, one at a time, and shows that rtl_tests catches each.
+"""Plants faults in the templates of both cores, one at a time, and shows that the tests catch each.
 
-    python tools/plant_faults.py [--jobs 2] [--only NAME]
+    python -m tools.plant_faults [--jobs 2] [--only NAME]
 
 For each fault the checkout's sources are copied to a temporary folder, one line of one
-template is changed there, and the smallest part of rtl_tests that concerns it is run in the
+template is changed there, and the smallest part of the tests that concerns it is run in the
 copy.  A fault is caught where tests fail; where the changed RTL does not even compile, or the
 tests fail without the fault too, nothing was shown.  Exit code 1 where a fault is not caught.
 """
@@ -21,28 +21,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("xnorhw", "templates", "boards", "rtl_tests", "pyproject.toml")
-RTL = "templates/rtl"
+from tools.faults import FAULTS, Fault
 
-MVU, POOL, FIFO, WINDOW = (f"rtl_tests/units/test_{unit}.py" for unit in ("mvu", "pool", "fifo", "window"))
-SHELL = "rtl_tests/networks/test_shell.py"
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("xnorhw", "templates", "boards", "rtl_tests", "tests", "pyproject.toml")
+HELPERS = "templates/hls/xh_popcount.h"
 
 NOT_BUILT = ("was not built", "could not be compiled", "%Error: Exiting due to", "make: ***")
-FAILED_BENCH = re.compile(r"\d+ of \d+ failed|bench\.\w+ failed")
 TESTS_FAILED = 1
 """pytest's exit code."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One line of one template changed: ``right`` stands in it exactly once and becomes ``wrong``."""
-
-    name: str
-    template: str
-    right: str
-    wrong: str
-    tests: str
 
 
 @dataclass(frozen=True)
@@ -52,80 +39,6 @@ class Verdict:
     fault: Fault
     caught: bool
     note: str
-
-
-FAULTS = (
-    Fault(
-        "a threshold off by one",
-        f"{RTL}/xh_mvu.sv",
-        "assign m_data_o[p] = !acc_q[ACC_BITS-1];",
-        "assign m_data_o[p] = !acc_q[ACC_BITS-1] && acc_q != '0;",
-        MVU,
-    ),
-    Fault(
-        "XOR for XNOR",
-        f"{RTL}/xh_popcount.sv",
-        "{activation_i ~^ weight_i}",
-        "{activation_i ^ weight_i}",
-        MVU,
-    ),
-    Fault(
-        "a swapped PE",
-        f"{RTL}/xh_mvu.sv",
-        "assign weight = w_data_i[p*SIMD+:SIMD];",
-        "assign weight = w_data_i[(PE-1-p)*SIMD+:SIMD];",
-        MVU,
-    ),
-    Fault(
-        "a lost last fold",
-        f"{RTL}/xh_mvu.sv",
-        "acc_q <= (sum_first_q ? init : acc_q) + addend;",
-        "acc_q <= (sum_first_q ? init : acc_q) + ((sum_last_q && !sum_first_q) ? '0 : addend);",
-        MVU,
-    ),
-    Fault(
-        "a wrong pad",
-        f"{RTL}/xh_window.sv",
-        "on_map_q[p] ? word : pad;",
-        "on_map_q[p] ? word : ~pad;",
-        WINDOW,
-    ),
-    Fault(
-        "OR for AND",
-        f"{RTL}/xh_pool.sv",
-        "assign invert = INVERT[0+:LANES];",
-        "assign invert = '0;",
-        POOL,
-    ),
-    Fault(
-        "a FIFO too shallow",
-        f"{RTL}/xh_fifo.sv",
-        "full_q  <= level_q == LEVEL_BITS'(DEPTH - 1);",
-        "full_q  <= level_q == LEVEL_BITS'(DEPTH - 2);",
-        FIFO,
-    ),
-    Fault(
-        "tlast early",
-        f"{RTL}/xh_shell.sv",
-        "assign m_axis_tlast = out_last && flag_last;",
-        "assign m_axis_tlast = flag_valid && flag_last;",
-        SHELL,
-    ),
-    Fault(
-        "a stale line at the frame's edge",
-        f"{RTL}/xh_window.sv",
-        "localparam int STEP_FRAME = FRAME - ",
-        "localparam int STEP_FRAME = FRAME - ROW - ",
-        WINDOW,
-    ),
-    Fault(
-        "a wrong flag for n",
-        f"{RTL}/xh_mvu.sv",
-        "odd_q <= start_q[0];",
-        "odd_q <= 1'b0;",
-        MVU,
-    ),
-)
 
 
 def planted(fault: Fault, text: str) -> str:
@@ -176,9 +89,9 @@ def judge(fault: Fault, code: int, output: str) -> Verdict:
         if mark in output:
             return Verdict(fault, False, "the RTL with the fault was not built")
     # a copy that vanished, a test that cannot be collected: only a bench that ran has shown something
-    failed = FAILED_BENCH.search(output)
+    failed = re.search(fault.evidence, output)
     if failed is None:
-        return Verdict(fault, False, "pytest failed, but no bench that ran did")
+        return Verdict(fault, False, "pytest failed, but no test that ran said why")
     return Verdict(fault, True, failed.group())
 
 
@@ -189,6 +102,9 @@ def try_fault(fault: Fault) -> Verdict:
         copy_checkout(place)
         template = place / fault.template
         template.write_text(planted(fault, template.read_text(encoding="utf-8")), encoding="utf-8")
+        if fault.helper:
+            with (place / HELPERS).open("a", encoding="utf-8") as file:
+                file.write(fault.helper)
         return judge(fault, *run_tests(place, fault.tests))
 
 
@@ -201,7 +117,7 @@ def try_without(tests: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="plant faults in the RTL and see rtl_tests catch them")
+    parser = argparse.ArgumentParser(description="plant faults in the templates and see the tests catch them")
     parser.add_argument("--jobs", type=int, default=2, help="how many to try at once")
     parser.add_argument("--only", metavar="NAME", help="one fault alone")
     options = parser.parse_args()

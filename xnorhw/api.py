@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import json
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -190,11 +192,12 @@ class Model:
         folding: Folding | str | Path | None = None,
         clock_mhz: float | None = None,
         verify: Literal["none", "golden", "full"] = "golden",
+        synth: Literal["vitis", "vivado"] | None = None,
         frames: int = FRAMES,
         force: bool = False,
         progress: Progress | None = None,
     ) -> Build:
-        """Write the accelerator into the folder ``out`` and verify it.
+        """Write the accelerator into the folder ``out`` and verify it; ``synth``: see ``Build.synthesise``.
 
         ``frames`` are kept for verification: the model's own samples first, then seeded
         random ones.  A folder that holds anything but an untouched build is left alone;
@@ -208,6 +211,8 @@ class Model:
         used = Path(folding) if isinstance(folding, str | Path) else None
         # what can be refused at once is refused before the work
         build_folder.check_target(target, force=force, used=used)
+        if synth is not None:
+            _synthesis_tool(synth)[0](target)
         board = load_board(board) if isinstance(board, str) else board
         folding = _folding_file(folding) if isinstance(folding, str | Path) else folding
         clock = _Clock(progress)
@@ -215,6 +220,8 @@ class Model:
         graph = self.integer
         clock.step("plan")
         plan = self.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz)
+        if clock_mhz is not None and plan.clock_mhz != clock_mhz:
+            clock.step(f"clock {plan.clock_mhz:g} MHz: the board cannot make {clock_mhz:g}")
         clock.step("run the golden model")
         samples, tensors = self._frames(frames)
         clock.step("emit")
@@ -228,7 +235,7 @@ class Model:
             folding="given" if folding is not None else "planned",
             versions=_versions(),
         )
-        files = build_files(self.summary(), graph, plan, samples, tensors, info.build_hash)
+        files = build_files(self.summary(), graph, plan, board, samples, tensors, info.build_hash)
         clock.step("write")
         build_folder.write(target, {**files, "model.pt": self._data}, info, force=force, used=used)
         build = Build(target)
@@ -236,6 +243,9 @@ class Model:
             if verify != "none":
                 clock.step("verify")
                 build.verify(level=verify, progress=progress)
+            if synth is not None:
+                clock.step(f"synthesise with {synth}")
+                build.synthesise(synth, progress=progress)
         finally:
             build_folder.replace_file(target / "build.log", clock.log())
         return build
@@ -325,25 +335,36 @@ class Build:
         return make_report(self.graph, self.plan, self._stored.info.build_hash)
 
     def predict(
-        self, x: npt.ArrayLike, on: Literal["golden", "rtl"] = "golden", *, progress: Progress | None = None
+        self,
+        x: npt.ArrayLike,
+        on: Literal["golden", "hls", "rtl"] = "golden",
+        *,
+        progress: Progress | None = None,
     ) -> npt.NDArray[np.float32]:
         """Scores [N, classes] for input values [N, *input.shape] on one form of the network.
 
-        "golden" is the integer model in NumPy; "rtl" simulates the generated RTL, shell
-        included.  Both give the same bits.  Raises ModelError for a wrong input, ToolError
-        where a simulator is missing.
+        "golden" is the integer model in NumPy; "hls" runs the generated C++, its stages as
+        processes; "rtl" simulates the generated RTL, shell included.  All give the same bits.
+        Raises ModelError for a wrong input, ToolError
+        where a simulator is missing.  Warns where files were edited since the build.
         """
+        edited = build_folder.edited(self.folder)
+        if edited:
+            warnings.warn(f"{self.folder}: edited since the build: {', '.join(edited)}", stacklevel=2)
         codes = codes_of(self.graph, x)
         if on == "golden":
             sums = golden.run(self.graph, codes)[self.graph.output]
-        elif on == "rtl":
-            sums = self._simulate(codes, progress)
+        elif on in ("hls", "rtl"):
+            sums = self._simulate(codes, on, progress)
         else:
-            raise ModelError(f"there is no form {on!r}", module="on", remedy="Take golden or rtl")
+            raise ModelError(f"there is no form {on!r}", module="on", remedy="Take golden, hls or rtl")
         return golden.scores(self.graph, sums)
 
-    def _simulate(self, codes: npt.NDArray[np.int64], progress: Progress | None) -> npt.NDArray[np.int64]:
+    def _simulate(
+        self, codes: npt.NDArray[np.int64], on: str, progress: Progress | None
+    ) -> npt.NDArray[np.int64]:
         from xnorhw.sim.compiled import run_compiled
+        from xnorhw.sim.hls_run import run_hls
         from xnorhw.sim.model import read_sources
 
         tensor = self.graph.tensor(self.plan.input_tensor)
@@ -353,14 +374,14 @@ class Build:
         count = names.index(tensor.name) + 1 if tensor.name in names else 0
         host = dataclasses.replace(self.graph, nodes=self.graph.nodes[:count])
         values = golden.run(host, codes)[tensor.name]
-        done = run_compiled(
-            read_sources(self.folder),
-            self.plan,
-            pack_frames(self.plan, values, tensor.type),
-            self.folder / "work",
-            progress=None if progress is None else lambda done, total: progress(f"frame {done} of {total}"),
-        )
-        return unpack_results(self.plan, done.results, self.graph.tensor(self.plan.output_tensor).shape)
+        files, work = read_sources(self.folder), self.folder / "work"
+        frames = pack_frames(self.plan, values, tensor.type)
+        if on == "hls":
+            results = run_hls(files, self.plan, frames, work).results
+        else:
+            tell = None if progress is None else lambda done, total: progress(f"frame {done} of {total}")
+            results = run_compiled(files, self.plan, frames, work, progress=tell).results
+        return unpack_results(self.plan, results, self.graph.tensor(self.plan.output_tensor).shape)
 
     def verify(self, level: Literal["golden", "full"] = "full", **options: Any) -> Verdict:
         """``compare``, and VerifyError, naming the first difference, where two forms differ."""
@@ -410,12 +431,57 @@ class Build:
         self.verdict = verdict
         return verdict
 
+    def synthesise(
+        self, tool: Literal["vitis", "vivado"], *, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Run Vitis HLS or Vivado on the build; write its figures into the report; those of all tools.
+
+        "vitis": C synthesis of the HLS core.  "vivado": the bitstream with the RTL core, into
+        pynq/.  Takes minutes to hours.  Raises ToolError where the tool is missing, too old,
+        fails or leaves an unknown report, VerifyError where a loop's II is not 1 or the slack
+        is negative; then the report has nothing of this tool.
+        """
+        from xnorhw import synth
+
+        _, run = _synthesis_tool(tool)
+        # older figures must not stand for what may fail now
+        synth.write_synthesis(self.folder, tool, None)
+        try:
+            found: synth.Synthesis = run(self.folder, self.plan, progress=progress)
+            tree = synth.write_synthesis(self.folder, tool, found)
+        finally:
+            self._write_report(self._last_verdict())
+        assert tree is not None
+        return tree
+
+    def _last_verdict(self) -> dict[str, Any] | None:
+        try:
+            tree = json.loads((self.folder / "verify.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return tree if isinstance(tree, dict) and tree.get("format") == "xnorhw-verdict" else None
+
     def _write_report(self, verdict: dict[str, Any] | None) -> None:
         from xnorhw.frontends import load_model_file
+        from xnorhw.synth import read_synthesis
 
         summary = summarize(load_model_file(self._stored.model).graph)
-        html = report_html(self.report, self.graph, self.plan, summary, verdict)
+        figures = read_synthesis(self.folder)
+        html = report_html(self.report, self.graph, self.plan, summary, self._stored.design, verdict, figures)
         build_folder.replace_file(self.folder / "report.html", html)
+
+
+def _synthesis_tool(name: str) -> tuple[Callable[[Path], Any], Callable[..., Any]]:
+    """What makes sure of a tool, and what runs it."""
+    from xnorhw import synth
+
+    tools: dict[str, tuple[Callable[[Path], Any], Callable[..., Any]]] = {
+        "vitis": (synth.require_vitis, synth.run_vitis),
+        "vivado": (synth.require_vivado, synth.run_vivado),
+    }
+    if name not in tools:
+        raise ModelError(f"there is no tool {name!r}", module="synth", remedy=f"Take {' or '.join(tools)}")
+    return tools[name]
 
 
 def _labels(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:

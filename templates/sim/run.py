@@ -1,7 +1,7 @@
 """Compiles the accelerator with Verilator and runs bench.py on it.  Needs cocotb and Verilator alone.
 
-python run.py [--test TEXT] [--frames N] [--seed N] [--waves] [--bench FILE] [--vectors DIR] [--work DIR]
-              [--models DIR] [--keep DIR]
+python run.py [--core rtl|hls] [--test TEXT] [--frames N] [--seed N] [--waves] [--bench FILE]
+              [--vectors DIR] [--work DIR] [--models DIR] [--keep DIR]
 
 Exit codes: 0 every test passed, 1 one failed, 2 wrong usage, 3 the model could not be compiled,
 4 a tool is missing.
@@ -24,6 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RTL = HERE.parent / "rtl"
 ROM = HERE.parent / "rom"
+HLS = HERE.parent / "hls"
 TOP = "xh_bench"
 FLAGS = [
     "--top-module",
@@ -67,20 +68,46 @@ def environment() -> dict[str, str]:
     return env
 
 
-def sources() -> list[Path]:
-    """The Verilog of the accelerator and of the bench, in order."""
+def sources(core: str) -> list[Path]:
+    """The Verilog of the accelerator and of the bench, in order.
+
+    The C++ core stands in the RTL core's place by its name; it writes down its streams itself.
+    """
     listed = [RTL / line for line in (RTL / "files.f").read_text(encoding="utf-8").split()]
-    return listed + sorted(HERE.glob("*.sv"))
+    bench = sorted(HERE.glob("*.sv"))
+    if core == "rtl":
+        return listed + bench
+    dpi = sorted((HLS / "sim").glob("*.sv"))
+    kept = [path for path in listed if path.name not in {p.name for p in dpi}]
+    return kept + dpi + [path for path in bench if not path.name.endswith("_monitors.sv")]
 
 
-def build(work: Path, waves: bool) -> Path:
+def cpp_sources(core: str) -> list[Path]:
+    """The files of the C++ core: those that are compiled and those that are included."""
+    if core == "rtl":
+        return []
+    return sorted(
+        path for place in (HLS, HLS / "sim") for path in place.glob("*") if path.suffix in (".h", ".cpp")
+    )
+
+
+def is_unit(path: Path) -> bool:
+    """Whether a file of the C++ core is compiled by itself behind DPI-C."""
+    return (
+        path.suffix == ".cpp"
+        and path.name not in ("run.cpp",)
+        and (path.parent.name == "sim" or not path.stem.endswith(("_stages", "_tb")))
+    )
+
+
+def build(work: Path, core: str, waves: bool) -> Path:
     """Compile the model into a folder named after what it is made of; keep it if it is there."""
     import cocotb_tools.config as cocotb_files
 
     env = environment()
     flags = FLAGS + (["--trace-fst"] if waves else [])
     digest = hashlib.sha256(repr((flags, env.get("VERILATOR_ROOT"), sys.executable)).encode())
-    for path in sources():
+    for path in sources(core) + cpp_sources(core):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     target = work / f"cocotb-{digest.hexdigest()[:16]}"
     if (target / TOP).is_file():
@@ -89,9 +116,14 @@ def build(work: Path, waves: bool) -> Path:
     with tempfile.TemporaryDirectory(prefix="xh-") as temporary:
         here = Path(temporary)
         names = []
-        for path in sources():
+        for path in sources(core):
             shutil.copy(path, here / path.name)
             names.append(path.name)
+        for path in cpp_sources(core):
+            name = path.relative_to(HLS.parent)
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, here / name)
+            names += [str(name)] if is_unit(path) else []
         shutil.copy(cocotb_files.share_dir / "lib" / "verilator" / "verilator.cpp", here / "main.cpp")
         (here / "libs").symlink_to(cocotb_files.libs_dir)
         program = "verilator"
@@ -102,6 +134,7 @@ def build(work: Path, waves: bool) -> Path:
             program = str(here / "verilator" / "bin" / "verilator_bin")
         command = [program, "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{TOP}"]
         command += flags
+        command += ["-CFLAGS", "-I../hls/sim -I../hls"] if core == "hls" else []
         command += ["-LDFLAGS", "-L../libs -lcocotbvpi_verilator", "main.cpp", *names]
         done = subprocess.run(command, cwd=here, env=env, text=True, capture_output=True)
         if done.returncode:
@@ -125,7 +158,7 @@ def run(options: argparse.Namespace) -> int:
     from cocotb_tools.config import libs_dir
     from cocotb_tools.runner import get_runner
 
-    model = build((options.models or options.work).resolve(), options.waves)
+    model = build((options.models or options.work).resolve(), options.core, options.waves)
     os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(
         p for p in (str(libs_dir), os.environ.get("LD_LIBRARY_PATH", "")) if p
     )
@@ -167,6 +200,7 @@ def run(options: argparse.Namespace) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--core", choices=["rtl", "hls"], default="rtl", help="what stands in the shell")
     parser.add_argument("--test", default=None, help="run only the tests whose names hold this text")
     parser.add_argument("--frames", type=int, default=None, help="send at most so many frames")
     parser.add_argument("--seed", type=int, default=1, help="seed of the random pauses")

@@ -219,6 +219,16 @@ def test_a_ring_that_its_unit_refuses(build: Path, capsys: pytest.CaptureFixture
     assert "DEPTH cannot hold the words of one window" in capsys.readouterr().err
 
 
+def test_streams_too_shallow(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every value stays right, and every frame takes longer."""
+    path = build / "hls" / "accel.cpp"
+    text = path.read_text()
+    path.write_text(re.sub(r"(?<=>, )\d+(?=>)|(?<=depth=)\d+", "1", text))
+    assert path.read_text() != text
+    assert run_verify(build) == 1
+    assert "at II 1 a frame takes" in capsys.readouterr().err
+
+
 def test_one_kept_integer(verify_output: Callable[[Path], str], build: Path) -> None:
     """The integers that the build was made with are compared, too."""
     stored = read_build(build)

@@ -82,11 +82,13 @@ class Verdict:
         if self.passed:
             return
         if self.first is None:
-            raise VerifyError("no link ran, nothing was compared", module="verify")
+            raise VerifyError(
+                "no link ran, nothing was compared", module="verify", remedy="Ask for golden or full"
+            )
         d = self.first
         if d.link == "rom":
             raise VerifyError(
-                f"rom differs from the integer graph: channel {d.channel} has {d.found:g} in a memory file, "
+                f"rom differs from the integer graph: channel {d.channel} has {d.found:g} in a ROM, "
                 f"expected {d.expected:g} (fold or position class {d.y}, lane {d.x}); "
                 f"{self.mismatches} values differ in all",
                 module=d.layer,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +13,8 @@ import numpy.typing as npt
 from xnorhw import golden
 from xnorhw.check.compare import Comparison, Difference, compare
 from xnorhw.check.consistency import check_folding_is_the_builds, check_model_is_the_builds
+from xnorhw.check.hls_link import HlsLink
+from xnorhw.check.hls_memories import check_hls_memories
 from xnorhw.check.memories import LINK as ROM_LINK
 from xnorhw.check.memories import check_memories
 from xnorhw.check.rtl_link import RtlLink
@@ -33,6 +34,9 @@ Progress = Callable[[str], None]
 Codes = npt.NDArray[np.int64]
 
 CHUNK = 64
+FORMS = ("hls", "rtl")
+"""The links that "full" runs besides golden; the others' forms are not emitted."""
+
 RANDOM_SEED = 1
 
 
@@ -72,13 +76,17 @@ def verify_build(
     chosen = _choose(stored, codes, labels, frames)
     check_model_is_the_builds(stored)
     check_folding_is_the_builds(stored)
-    memories = check_memories(stored)
+    memories = check_memories(stored) + check_hls_memories(stored, ROM_LINK)
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(file.graph)
+    forms: dict[str, HlsLink | RtlLink] = {}
     rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
-    torch_sum, rtl_sum = Comparison(), Comparison()
+    if rtl is not None:
+        forms = {form.name: form for form in (HlsLink(stored, progress=progress), rtl)}
+    torch_sum = Comparison()
+    sums = {name: Comparison() for name in forms}
     ties: list[int] = []
-    decisions: dict[str, list[npt.NDArray[np.int64]]] = {"torch": [], "golden": [], "rtl": []}
+    decisions: dict[str, list[npt.NDArray[np.int64]]] = {"torch": [], "golden": [], **{n: [] for n in forms}}
     for start, part in chosen.chunks():
         tensors = golden.run(stored.graph, part)
         if progress is not None:
@@ -90,19 +98,19 @@ def verify_build(
         if link.torch_decisions is not None:
             decisions["torch"].append(link.torch_decisions)
             decisions["golden"].append(_decide(stored, tensors[stored.graph.output]))
-        if rtl is not None:
-            compared, sums = rtl.check(tensors, start)
-            rtl_sum += compared
+        for name, form in forms.items():
+            compared, found = form.check(tensors, start)
+            sums[name] += compared
             if link.torch_decisions is not None:
-                decisions["rtl"].append(_decide(stored, sums))
+                decisions[name].append(_decide(stored, found))
     links = [
         Link("golden", "torch and NumPy", "", *_counts(torch_sum)),
-        Link(ROM_LINK, "every word of the memory files", "", *_counts(memories)),
+        Link(ROM_LINK, "every word of the memory files and of the C++ ROMs", "", *_counts(memories)),
     ]
     for name in LINKS[1:]:
-        if name == "rtl" and rtl is not None:
-            links.append(Link("rtl", rtl.ran, "", *_counts(rtl_sum)))
-        elif name == "rtl":
+        if name in forms:
+            links.append(Link(name, forms[name].ran, "", *_counts(sums[name])))
+        elif name in FORMS:
             links.append(Link(name, "", "not asked for: xnorhw verify runs it"))
         else:
             links.append(Link(name, "", "this form is not emitted"))
@@ -111,11 +119,11 @@ def verify_build(
         real=chosen.real,
         random=len(chosen.codes) - chosen.real,
         links=tuple(links),
-        first=_with_layer(stored, torch_sum.first or rtl_sum.first or memories.first),
+        first=_with_layer(stored, _first(torch_sum, *sums.values(), memories)),
         decision_ties=tuple(ties),
         rounding_dependent=len(stored.graph.rounding_dependent),
         accuracy=_accuracies(chosen, decisions),
-        edited=_edited(stored.folder),
+        edited=build_folder.edited(stored.folder),
         cycles_per_frame=rtl.cycles_per_frame if rtl is not None else None,
         latency_cycles=rtl.latency_cycles if rtl is not None else None,
         bound_cycles=stored.plan.figures.bound_cycles,
@@ -145,6 +153,10 @@ def _with_layer(stored: StoredBuild, first: Difference | None) -> Difference | N
     return first
 
 
+def _first(*comparisons: Comparison) -> Difference | None:
+    return next((c.first for c in comparisons if c.first is not None), None)
+
+
 def _counts(c: Comparison) -> tuple[int, int, int]:
     return c.tensors, c.values, c.mismatches
 
@@ -161,6 +173,7 @@ def _choose(
                 module="labels",
                 remedy="Give one label a frame",
             )
+        _check_classes(stored, labels)
         count = len(codes) if frames is None else min(frames, len(codes))
         return _Frames(codes[:count], count, None if labels is None else labels[:count])
     if labels is not None:
@@ -177,6 +190,19 @@ def _choose(
     if missing > 0:
         own = np.concatenate([own, random_codes(stored.graph, missing, seed=RANDOM_SEED + 1)])
     return _Frames(own, real, None if kept.labels is None else kept.labels[:real])
+
+
+def _check_classes(stored: StoredBuild, labels: npt.NDArray[np.int64] | None) -> None:
+    classes = stored.graph.score_shape
+    if labels is None or len(classes) != 1:
+        return
+    wrong = labels[(labels < 0) | (labels >= classes[0])]
+    if wrong.size:
+        raise ModelError(
+            f"the labels hold {wrong[0]}, and the network decides between the classes 0 to {classes[0] - 1}",
+            module="labels",
+            remedy="Give the index of each frame's class among the network's scores",
+        )
 
 
 def _decide(stored: StoredBuild, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -198,8 +224,3 @@ def _accuracies(chosen: _Frames, decisions: dict[str, list[npt.NDArray[np.int64]
         differs = tuple(int(i) for i in np.flatnonzero(own != reference))
         result.append(Accuracy(form, int((own == labels).sum()), len(labels), differs))
     return tuple(result)
-
-
-def _edited(folder: Path) -> tuple[str, ...]:
-    found = build_folder.changes(folder)
-    return tuple(sorted((*found.edited, *found.missing)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from xnorhw import __version__
-from xnorhw.cli.output import Progress, show, table, verdict_text
+from xnorhw.cli.output import Progress, show, synthesis_text, table, verdict_text
 from xnorhw.ir.errors import ToolError, XnorhwError
 
 __all__ = ["DEBUG", "cli"]
@@ -174,6 +175,11 @@ def estimate(
 @click.option(
     "--frames", type=click.IntRange(1), default=16, show_default=True, help="Frames to verify with."
 )
+@click.option(
+    "--synth",
+    type=click.Choice(["vitis", "vivado"]),
+    help="Run the vendor's tool on the result: C synthesis, or the bitstream. Minutes to hours.",
+)
 @click.option("--force", is_flag=True, help="Replace a build even where its files were edited.")
 @_options
 def build(
@@ -185,6 +191,7 @@ def build(
     out: Path,
     level: Any,
     frames: int,
+    synth: Any,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -195,9 +202,11 @@ def build(
         xnorhw build --board pynq-z2 digits.pt -o out
         xnorhw build --board pynq-z2 --target-fps 50000 --verify full digits.pt
         xnorhw build --board pynq-z2 --folding out/folding.json digits.pt -o out
+        xnorhw build --board pynq-z2 --synth vitis digits.pt -o out
     """
     from xnorhw import load
     from xnorhw.emit.report import report_text
+    from xnorhw.synth import read_synthesis
 
     _one_goal(target_fps, folding)
     with Progress() as progress:
@@ -208,17 +217,21 @@ def build(
             folding=folding,
             clock_mhz=clock_mhz,
             verify=level,
+            synth=synth,
             frames=frames,
             force=force,
             progress=progress,
         )
     report, verdict = built.report, built.verdict
+    figures = read_synthesis(built.folder)
     tree = {
         "folder": str(out),
         "report": report.to_json(),
         "verdict": None if verdict is None else verdict.to_json(),
+        "synthesis": figures,
     }
     text = report_text(report) + ("" if verdict is None else f"\n\n{verdict_text(verdict)}")
+    text += "" if figures is None else f"\n\n{synthesis_text(figures)}"
     more = "" if level == "full" else f"; `xnorhw verify {out}` runs the RTL, too"
     show(as_json, tree, f"{text}\n\nThe whole report: {out / 'report.html'}{more}")
 
@@ -262,10 +275,10 @@ def verify(
 @click.argument("data", type=PATH, metavar="INPUT")
 @click.option(
     "--on",
-    type=click.Choice(["golden", "rtl"]),
+    type=click.Choice(["golden", "hls", "rtl"]),
     default="rtl",
     show_default=True,
-    help="The integer model, or the generated RTL in simulation.",
+    help="The integer model, the generated C++, or the generated RTL in simulation.",
 )
 @_options
 def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
@@ -281,8 +294,11 @@ def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
 
     built = Build(folder)
     values = read_frames(data, built.graph.input)
-    with Progress() as progress:
+    with warnings.catch_warnings(record=True) as noticed, Progress() as progress:
+        warnings.simplefilter("always", UserWarning)
         scores = built.predict(values, on=on, progress=progress)
+    for warning in noticed:
+        click.echo(f"xnorhw: warning: {warning.message}", err=True)
     rows = scores.reshape(len(scores), -1)
     tree = [{"class": int(row.argmax()), "scores": [float(v) for v in row]} for row in rows]
     lines = [

@@ -22,9 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     args = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in args
     args = [a for a in args if a != DEBUG]
-    if hasattr(signal, "SIGTERM"):
-        # a build that is told to end leaves nothing half-made
-        signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            # a build that is told to end, or whose terminal goes away, leaves nothing half-made
+            signal.signal(getattr(signal, name), _terminated)
     try:
         cli.main(args, prog_name="xnorhw", standalone_mode=False)
         sys.stdout.flush()

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from xnorhw.check import Verdict
 
-__all__ = ["Progress", "show", "table", "verdict_text"]
+__all__ = ["Progress", "show", "synthesis_text", "table", "verdict_text"]
 
 
 def show(as_json: bool, tree: Any, text: str) -> None:
@@ -76,6 +76,34 @@ def verdict_text(verdict: Verdict) -> str:
     if verdict.edited:
         lines.append(f"edited since the build: {', '.join(verdict.edited)}")
     return "\n".join(lines)
+
+
+def synthesis_text(tree: dict[str, Any]) -> str:
+    """The figures of synthesis, a paragraph a tool."""
+    return "\n\n".join("\n".join(_tool_lines(tool)) for tool in tree.values())
+
+
+def _tool_lines(tool: dict[str, Any]) -> list[str]:
+    used = tool["resources"]
+    kinds = (("lut", "LUT"), ("ff", "FF"), ("bram36", "BRAM36"), ("uram", "URAM"), ("dsp", "DSP"))
+    lines = [tool["source"], "  ".join(f"{used[kind]:,g} {name}" for kind, name in kinds)]
+    if "wns_ns" in tool:
+        lines.append(
+            f"{tool['clock_mhz']:g} MHz, setup slack {tool['wns_ns']:g} ns, hold slack {tool['whs_ns']:g} ns"
+        )
+    else:
+        cycles = tool["cycles_per_frame"]
+        lines.append(
+            f"{tool['clock_mhz']:g} MHz asked for, {tool['estimated_clock_mhz']:g} MHz estimated, "
+            f"{'unknown' if cycles is None else format(cycles, ',')} cycles a frame"
+        )
+        rows = [("stage", "layer", "II", "LUT", "FF", "BRAM36")]
+        for s in tool["stages"]:
+            cost = s["resources"]
+            numbers = (f"{cost[k]:,g}" for k in ("lut", "ff", "bram36"))
+            rows.append((s["name"], s["layer"], str(s["ii"] or ""), *numbers))
+        lines += ["", table(rows, left=2)]
+    return lines
 
 
 def table(rows: Sequence[tuple[str, ...]], left: int) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import pack
-from xnorhw.emit import rom, rtl, sim
+from xnorhw.board import Board
+from xnorhw.emit import hls, hls_project, rom, rtl, sim, vivado
 from xnorhw.emit.report import make_report, report_html, report_json
 from xnorhw.emit.store import Samples, data_files, plan_bytes
 from xnorhw.emit.summary import Summary
@@ -24,6 +25,8 @@ PREFIX = "accel"
 """What every generated module and memory file begins with."""
 
 HASH_BYTES = 8
+HLS_VECTORS = ("input.hex", "result.hex")
+"""What the testbench of the C++ core reads."""
 
 
 def build_hash(graph: IntGraph, plan: Plan) -> int:
@@ -38,6 +41,7 @@ def build_files(
     summary: Summary,
     graph: IntGraph,
     plan: Plan,
+    board: Board,
     samples: Samples,
     tensors: Mapping[str, npt.NDArray[np.int64]],
     number: int,
@@ -48,16 +52,22 @@ def build_files(
     sim/.  ``number``: the build hash.
     """
     report = make_report(graph, plan, number)
+    design = vivado.block_design(plan, board, prefix=PREFIX)
+    vectors = sim.vectors(plan, graph, tensors)
     texts = {
         **rtl.files(plan, number, prefix=PREFIX),
         **rom.files(plan, graph, prefix=PREFIX),
+        **hls.files(plan, graph, prefix=PREFIX),
+        **hls_project.files(plan, prefix=PREFIX),
+        **vivado.files(plan, board, prefix=PREFIX),
         **sim.files(plan, number, prefix=PREFIX),
-        **sim.vectors(plan, graph, tensors),
+        **vectors,
+        **{f"hls/vectors/{name}": vectors[f"sim/vectors/{name}"] for name in HLS_VECTORS},
         "folding.json": write_folding(folding_of(plan), graph),
     }
     return {
         **{name: text.encode("utf-8") for name, text in texts.items()},
-        **data_files(graph, plan, samples),
+        **data_files(graph, plan, samples, design),
         "report.json": report_json(report),
-        "report.html": report_html(report, graph, plan, summary, None),
+        "report.html": report_html(report, graph, plan, summary, design, None),
     }

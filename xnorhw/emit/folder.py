@@ -26,9 +26,11 @@ __all__ = [
     "BuildInfo",
     "Changes",
     "changes",
+    "edited",
     "is_build",
     "read_info",
     "replace_file",
+    "rewrite",
     "write",
 ]
 
@@ -36,7 +38,7 @@ FORMAT = "xnorhw-build"
 VERSION = "1.0"
 
 OPEN_FILES = frozenset({"build.json", "build.log", "report.html", "verify.json"})
-"""Files that a build writes and no hash covers: they hold durations and later verdicts."""
+"""Files that no hash covers: they hold durations, later verdicts and what synthesis found."""
 
 # folders of what runs and tools leave behind
 _OPEN_FOLDERS = frozenset({"work", "__pycache__"})
@@ -193,7 +195,7 @@ def is_build(folder: Path) -> bool:
     """True where ``folder`` holds a build that xnorhw made."""
     try:
         tree = json.loads((folder / "build.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(tree, dict) and tree.get("format") == FORMAT
 
@@ -244,6 +246,12 @@ def changes(folder: Path) -> Changes:
     return Changes(tuple(edited), tuple(added), tuple(sorted(set(recorded) - present)))
 
 
+def edited(folder: Path) -> tuple[str, ...]:
+    """The files of ``folder`` that are no longer what the build wrote, sorted."""
+    found = changes(folder)
+    return tuple(sorted((*found.edited, *found.missing)))
+
+
 def _names(folder: Path) -> Iterator[str]:
     """Sorted paths of what the hashes cover or should cover."""
     found = []
@@ -272,6 +280,14 @@ def replace_file(path: Path, data: bytes) -> None:
         raise _unwritable(path, error) from error
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def rewrite(folder: Path, name: str, data: bytes) -> None:
+    """Write a hashed file of a build anew, and its hash into build.json."""
+    info = read_info(folder)
+    replace_file(folder / name, data)
+    files = tuple(sorted({**dict(info.files), name: sha256(data)}.items()))
+    replace_file(folder / "build.json", json_bytes(dataclasses.replace(info, files=files).to_json()))
 
 
 def sha256(data: bytes) -> str:

@@ -13,13 +13,19 @@ from typing import Any
 
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from xnorhw import resources
+from xnorhw.emit.diagram import Arrow, Box, diagram
 from xnorhw.emit.folder import json_bytes
 from xnorhw.emit.summary import Summary
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+from xnorhw.emit.vivado import BlockDesign
+from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import IntGraph, MaxPool
+from xnorhw.plan.hls import Stage as HlsStage
+from xnorhw.plan.hls import hls_design
 from xnorhw.plan.model import (
     LayerPlan,
     MatrixUnit,
@@ -256,9 +262,19 @@ def report_text(report: Report) -> str:
 
 
 def report_html(
-    report: Report, graph: IntGraph, plan: Plan, summary: Summary, verdict: dict[str, Any] | None
+    report: Report,
+    graph: IntGraph,
+    plan: Plan,
+    summary: Summary,
+    design: BlockDesign | None,
+    verdict: dict[str, Any] | None,
+    synthesis: dict[str, Any] | None = None,
 ) -> bytes:
-    """report.html, self-contained.  ``verdict``: the tree of verify.json, None where nothing ran."""
+    """report.html, self-contained.
+
+    ``design``: the block design around the network, None where the build has none.
+    ``verdict``: the tree of verify.json, None where nothing ran; ``synthesis`` the figures by tool.
+    """
     unit = max((layer.cycles for layer in report.layers), default=1)
     areas = _areas(plan)
     text = (
@@ -268,6 +284,10 @@ def report_html(
             report=report,
             summary=summary,
             verdict=verdict,
+            synthesised=[] if synthesis is None else [t for _, t in sorted(synthesis.items())],
+            design=design,
+            design_picture=None if design is None else _design_picture(design),
+            stages=_hls_stages(plan),
             chain=_in_order(verdict["chain"] if verdict else ()),
             kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
             used=report.resources + report.shell,
@@ -288,6 +308,24 @@ def report_html(
         )
     )
     return text.encode("utf-8")
+
+
+def _design_picture(design: BlockDesign) -> Markup:
+    """The cells of the block design and their AXI connections."""
+    boxes = [Box(cell.name, cell.vlnv.split(":")[2], cell.ours) for cell in design.cells]
+    arrows = []
+    for link in design.interfaces:
+        source, _, port = link.source.partition("/")
+        arrows.append(Arrow(source, link.target.partition("/")[0], port))
+    return diagram(boxes, arrows)
+
+
+def _hls_stages(plan: Plan) -> tuple[HlsStage, ...]:
+    """The stages of the C++ core; none where the folding cannot be expressed in C++."""
+    try:
+        return hls_design(plan).stages
+    except FitError:
+        return ()
 
 
 def _in_order(links: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from xnorhw.emit import vivado
 from xnorhw.emit.folder import BuildInfo, json_bytes, read_info
 from xnorhw.ir import float_graph, geometry, int_graph, types
 from xnorhw.ir.errors import XnorhwError
@@ -70,6 +71,10 @@ _PLAN_CLASSES = (
     plan_model.Window,
 )
 
+_DESIGN_CLASSES = (vivado.BlockDesign, vivado.Cell, vivado.Link, vivado.Segment)
+
+DESIGN = "vivado/design.json"
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -88,7 +93,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class StoredBuild:
-    """What a build folder holds; ``model`` is the path of the model file as it was given."""
+    """What a build folder holds; ``model`` is the path of the model file as it was given.
+
+    ``design`` is the block design around the network; None in folders from before there was one.
+    """
 
     folder: Path
     info: BuildInfo
@@ -96,20 +104,24 @@ class StoredBuild:
     plan: Plan
     samples: Samples
     model: Path
+    design: vivado.BlockDesign | None
 
 
-def data_files(graph: IntGraph, plan: Plan, samples: Samples) -> dict[str, bytes]:
-    """graph.npz, plan.json and samples.npz."""
+def data_files(
+    graph: IntGraph, plan: Plan, samples: Samples, design: vivado.BlockDesign | None = None
+) -> dict[str, bytes]:
+    """graph.npz, plan.json, samples.npz and, where a block design is given, vivado/design.json."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     tree = encode(graph, arrays)
     kept: dict[str, npt.NDArray[Any]] = {"codes": samples.codes, "sums": samples.sums}
     if samples.labels is not None:
         kept["labels"] = samples.labels
-    return {
+    files = {
         "graph.npz": dump_npz(tree, arrays),
         "plan.json": plan_bytes(plan),
         "samples.npz": dump_npz({"real": samples.real}, kept),
     }
+    return files if design is None else {**files, DESIGN: json_bytes(encode(design, {}))}
 
 
 def plan_bytes(plan: Plan) -> bytes:
@@ -122,10 +134,7 @@ def read_build(folder: Path) -> StoredBuild:
     info = read_info(folder)
     graph_tree, graph_arrays = _npz(folder, "graph.npz")
     sample_tree, sample_arrays = _npz(folder, "samples.npz")
-    try:
-        plan_tree = json.loads(_read(folder, "plan.json"))
-    except ValueError as error:
-        raise _damaged(folder, "plan.json", str(error)) from None
+    plan_tree = _json(folder, "plan.json")
     try:
         samples = Samples(
             sample_arrays["codes"].astype(np.int32),
@@ -142,7 +151,19 @@ def read_build(folder: Path) -> StoredBuild:
         _decoded(folder, "plan.json", plan_tree, {}, _PLAN_CLASSES, Plan),
         samples,
         folder / "model.pt",
+        _design(folder) if (folder / DESIGN).exists() else None,
     )
+
+
+def _design(folder: Path) -> vivado.BlockDesign:
+    return _decoded(folder, DESIGN, _json(folder, DESIGN), {}, _DESIGN_CLASSES, vivado.BlockDesign)
+
+
+def _json(folder: Path, name: str) -> Any:
+    try:
+        return json.loads(_read(folder, name))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder, name, str(error)) from None
 
 
 def _decoded(

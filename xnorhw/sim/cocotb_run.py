@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,10 @@ from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.model import Plan
 from xnorhw.sim.tools import require_tools, verilator_environment
 
-__all__ = ["STALLED", "CocotbRun", "Outcome", "run_cocotb"]
+__all__ = ["STALLED", "CocotbRun", "Core", "Outcome", "run_cocotb"]
+
+Core = Literal["rtl", "hls"]
+"""What stands in the shell: the RTL core, or the C++ core behind DPI-C."""
 
 STALLED = "frames_with_stalls/source=30/sink=30"
 """The bench's test with random pauses on both sides."""
@@ -71,14 +74,15 @@ def run_cocotb(
     bench: str = "bench.json",
     seed: int = 1,
     waves: Path | None = None,
+    core: Core = "rtl",
 ) -> CocotbRun:
     """Run the tests whose names hold ``test`` on the frames of ``tensors``.
 
     ``files`` is what the RTL, ROM and bench emitters give (or ``read_sources(build)``);
     ``tensors`` are the golden values [N, C, H, W] by name, as ``golden.run`` gives them: the
     bench sends the input and compares result and observed tensors with the rest.  ``bench``
-    names the description in ``sim/``, ``prefix`` the network that it describes.  The model
-    is compiled in ``work`` or found there.
+    names the description in ``sim/``, ``prefix`` the network that it describes.  ``core``
+    is what the shell holds.  The model is compiled in ``work`` or found there.
 
     Raises ToolError where a tool is missing or fails, VerifyError where the simulation ends
     without results.
@@ -96,7 +100,7 @@ def run_cocotb(
         for path, text in {**files, **vectors(plan, graph, tensors)}.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(text, encoding="utf-8", newline="\n")
-        output, code = _execute(place, work, bench, test, seed, waves is not None)
+        output, code = _execute(place, work, bench, test, seed, core, waves is not None)
         if waves is not None and (place / "out" / "dump.fst").is_file():
             shutil.move(str(place / "out" / "dump.fst"), str(waves))
         if code == _TOOL_MISSING:
@@ -120,12 +124,14 @@ def run_cocotb(
         return CocotbRun(outcomes, _results(plan, place), _streams(plan, place, prefix))
 
 
-def _execute(place: Path, work: Path, bench: str, test: str, seed: int, waves: bool) -> tuple[str, int]:
+def _execute(
+    place: Path, work: Path, bench: str, test: str, seed: int, core: Core, waves: bool
+) -> tuple[str, int]:
     (place / "out").mkdir()
     (place / "kept").mkdir()
     command = [sys.executable, str(place / "sim" / "run.py"), "--seed", str(seed)]
     command += ["--work", str(place / "out"), "--keep", str(place / "kept"), "--models", str(work)]
-    command += ["--bench", str(place / "sim" / bench)]
+    command += ["--bench", str(place / "sim" / bench), "--core", core]
     command += ["--test", test] if test else []
     command += ["--waves"] if waves else []
     process = subprocess.Popen(

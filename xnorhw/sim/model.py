@@ -30,17 +30,19 @@ _FLAGS = (
     *("--x-assign", "unique", "--x-initial", "unique"),
 )
 _SHOWN_LINES = 12
-_SUFFIXES = (".sv", ".v", ".f", ".cpp", ".mem", ".json", ".py")
+_FOLDERS = ("rom", "rtl", "sim", "hls", "hls/sim")
+_SUFFIXES = (".sv", ".v", ".f", ".cpp", ".h", ".mem", ".json", ".py")
 
 
 def read_sources(build: Path) -> dict[str, str]:
-    """The folders rtl/, rom/ and sim/ of a build: path inside it -> text, as the emitters give it.
+    """The sources in a build's rtl/, rom/, sim/ and hls/: path inside it -> text, as the emitters give it.
 
     Vectors and what runs left behind are not read.
     """
     result: dict[str, str] = {}
-    for folder in ("rom", "rtl", "sim"):
-        for file in sorted((build / folder).iterdir()):
+    for folder in _FOLDERS:
+        # a folder from before there was a C++ core has none
+        for file in sorted((build / folder).iterdir()) if (build / folder).is_dir() else ():
             if file.is_file() and (file.suffix in _SUFFIXES or file.name == "Makefile"):
                 result[f"{folder}/{file.name}"] = file.read_text(encoding="utf-8")
     return result

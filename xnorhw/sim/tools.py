@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xnorhw.ir.errors import ToolError
 
-__all__ = ["Tool", "missing_tools", "require_tools", "verilator_environment"]
+__all__ = ["Tool", "missing_tools", "require_compiler", "require_tools", "verilator_environment"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,19 @@ def missing_tools() -> list[Tool]:
 def require_tools() -> None:
     """Raise ToolError naming the first missing tool, what it is for and how to get it."""
     for tool in missing_tools():
-        raise ToolError(
-            f"{tool.name} is missing; it {tool.purpose}",
-            module="simulation",
-            remedy=tool.remedy[0].upper() + tool.remedy[1:],
-        )
+        raise _missing(tool)
+
+
+def require_compiler() -> None:
+    """Raise ToolError where there is no C++ compiler."""
+    for tool in _TOOLS:
+        if tool.name == "g++" and shutil.which(tool.name) is None:
+            raise _missing(tool)
+
+
+def _missing(tool: Tool) -> ToolError:
+    return ToolError(
+        f"{tool.name} is missing; it {tool.purpose}",
+        module="simulation",
+        remedy=tool.remedy[0].upper() + tool.remedy[1:],
+    )

@@ -1,0 +1,102 @@
+"""The ROM contents in a build's C++ against its integer graph, bit by bit."""
+
+from __future__ import annotations
+
+import re
+
+from xnorhw.check.compare import Comparison, Difference
+from xnorhw.emit import hls
+from xnorhw.emit.build import PREFIX
+from xnorhw.emit.store import StoredBuild
+from xnorhw.ir.errors import VerifyError
+from xnorhw.pack import split_words, start_lanes, weight_words
+from xnorhw.plan.hls import Matrix, hls_design
+
+__all__ = ["check_hls_memories"]
+
+_ARRAY = re.compile(r"const ap_(?:u?)int<(\d+)> (\w+)(?:\[\d+\])+ = \{(.*?)\};", re.DOTALL)
+_NUMBER = re.compile(r'ap_uint<\d+>\(\s*"0x([0-9A-F]+)",\s*16\)|0x([0-9A-F]+)(?:ULL)?|(-?\d+)')
+
+Arrays = dict[str, tuple[int, list[int]]]
+
+
+def check_hls_memories(stored: StoredBuild, link: str) -> Comparison:
+    """Compare every array of the C++ core's ROMs with what the integer graph and the plan give.
+
+    A difference names the layer and the output channel; its ``y`` is the fold (of a start:
+    the position class), its ``x`` the lane.  Raises VerifyError where an array is missing,
+    has another size, or the file is not what an array of numbers looks like.
+    """
+    name = f"hls/{PREFIX}_weights.h"
+    try:
+        written = _arrays((stored.folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VerifyError(f"cannot be read: {error}", module=name, remedy="Build again") from None
+    wanted, owners = _wanted(stored)
+    result = Comparison()
+    for array, (bits, numbers) in wanted.items():
+        layer, stage, starts = owners.get(array, (array, None, False))
+        found_bits, found = written.get(array, (0, []))
+        if found_bits != bits or len(found) != len(numbers):
+            raise VerifyError(
+                f"{name} has no array {array} of {len(numbers)} numbers of {bits} bits",
+                module=layer,
+                remedy="Build again",
+            )
+        first = None
+        wrong = [i for i, pair in enumerate(zip(numbers, found, strict=True)) if pair[0] != pair[1]]
+        if wrong:
+            place = wrong[0]
+            channel = y = x = 0
+            pair = float(numbers[place] % 2**53), float(found[place] % 2**53)
+            if stage is not None:
+                channel, y, x, pair = _place(stage, starts, place, numbers[place], found[place])
+            first = Difference(link, layer, 0, channel, y, x, *pair, layer)
+        result += Comparison(1, len(numbers) * (1 if starts else bits), len(wrong), first)
+    return result
+
+
+def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Matrix | None, bool]]]:
+    """The arrays, and for each its layer, its stage, and whether it holds accumulator starts."""
+    plan, graph = stored.plan, stored.graph
+    arrays: Arrays = {}
+    owners: dict[str, tuple[str, Matrix | None, bool]] = {}
+    for stage, names in hls.named_stages(hls_design(plan)):
+        if isinstance(stage, Matrix):
+            unit = stage.unit
+            rows = split_words(weight_words(plan, graph, stage.weights), unit.pe, unit.simd)
+            arrays[names.weights] = unit.simd, [word for row in rows for word in row]
+            starts = start_lanes(plan, graph, stage.starts).T
+            arrays[names.starts] = unit.start_bits, [int(v) for v in starts.ravel()]
+            owners[names.weights] = stage.layer, stage, False
+            owners[names.starts] = stage.layer, stage, True
+    for array in hls.pattern_arrays(plan):
+        text = f"const {array.type} {array.name}[1] = {{{', '.join(v for row in array.rows for v in row)}}};"
+        arrays |= _arrays(text)
+    return arrays, owners
+
+
+def _place(
+    stage: Matrix, starts: bool, place: int, wanted: int, found: int
+) -> tuple[int, int, int, tuple[float, float]]:
+    unit = stage.unit
+    if starts:
+        pe, word = divmod(place, stage.starts.classes * unit.groups)
+        position_class, group = divmod(word, unit.groups)
+        return group * unit.pe + pe, position_class, 0, (float(wanted), float(found))
+    pe, word = divmod(place, unit.folds * unit.groups)
+    group, fold = divmod(word, unit.folds)
+    lane = ((wanted ^ found) & -(wanted ^ found)).bit_length() - 1
+    return group * unit.pe + pe, fold, lane, (float(wanted >> lane & 1), float(found >> lane & 1))
+
+
+def _arrays(text: str) -> Arrays:
+    """Name -> (bits of an element, elements in order) of the arrays of a header."""
+    return {
+        name: (int(bits), [_number(*match) for match in _NUMBER.findall(body)])
+        for bits, name, body in _ARRAY.findall(text)
+    }
+
+
+def _number(wide: str, narrow: str, decimal: str) -> int:
+    return int(decimal) if decimal else int(wide or narrow, 16)
