@@ -330,7 +330,12 @@ def test_an_interrupt_ends_the_tool_and_all_that_it_started(
     tells = 'if [ "$1" = -version ]; then echo "Vitis HLS v2023.2"; exit; fi'
     program(tools, "vitis_hls", f'{tells}\nsleep 600 &\necho $$ $! > "{pids}"\nwait')
     code = f"import xnorhw; xnorhw.Build({str(build.folder)!r}).synthesise('vitis')"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.DEVNULL,
+        # a shell starts what runs in the background deaf to the keyboard, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         deadline = time.monotonic() + 60
         while not (pids.is_file() and pids.read_text().strip()):
