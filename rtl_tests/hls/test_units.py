@@ -18,7 +18,8 @@ import pytest
 
 from rtl_tests.hls.program import Outcome, kept, run_cases, stages_text, watched
 from rtl_tests.hls.unit_cases import UnitCase, codes, converters, matrices, pools, windows
-from xnorhw.plan.hls import Stage, hls_design
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import Stage
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
 

@@ -24,7 +24,8 @@ from rtl_tests.random.campaign import (
 from tests.random_networks.chain import Checked
 from tests.random_networks.coverage import EVERYWHERE, table
 from xnorhw.emit import hls
-from xnorhw.plan.hls import Lines, Matrix, Stage, hls_design
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import Lines, Matrix, Stage
 from xnorhw.plan.model import Plan
 from xnorhw.sim.compiled import Stalls
 from xnorhw.sim.hls_run import HlsRun, compile_hls, run_hls

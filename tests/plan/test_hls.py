@@ -21,19 +21,10 @@ from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.types import code
 from xnorhw.plan import Folding, LayerFolding, make_plan
 from xnorhw.plan.geometry import WIDEST_WORD
-from xnorhw.plan.hls import (
-    Codes,
-    Convert,
-    HlsDesign,
-    Lines,
-    Matrix,
-    Replay,
-    Stage,
-    Taps,
-    hls_design,
-)
-from xnorhw.plan.hls import Pool as PoolStage
+from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_depth import LATENCY, line_buffer_depth
+from xnorhw.plan.hls_model import Codes, Convert, HlsDesign, Lines, Matrix, Replay, Stage, Taps
+from xnorhw.plan.hls_model import Pool as PoolStage
 from xnorhw.plan.model import (
     Converter,
     Edge,

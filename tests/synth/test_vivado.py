@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,21 @@ def test_the_builds_own_scripts_end_to_end(build: xnorhw.Build, real_scripts: Ca
     assert (tool["part"], tool["core"], tool["clock_mhz"]) == ("xc7z020clg400-1", "rtl", 125.0)
     assert tool["wns_ns"] > 0 and tool["whs_ns"] > 0 and tool["resources"]["lut"] > 0
     assert (build.folder / "pynq" / "accel.bit").is_file()
+
+
+def test_build_synth_vivado(
+    small_model: Path, build: xnorhw.Build, real_scripts: Callable[..., None], tmp_path: Path
+) -> None:
+    """The command line, from the model to the bitstream of the stand-in."""
+    real_scripts()
+    out = tmp_path / "new"
+    command = [sys.executable, "-m", "xnorhw", "build", "--board", "pynq-z2", "--synth", "vivado"]
+    command += ["--clock", f"{build.plan.clock_mhz}", "--folding", build.folder / "folding.json"]
+    done = subprocess.run([*command, small_model, "-o", out], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "synthesised (Vivado 2023.2, placed and routed)" in done.stdout
+    assert (out / "pynq" / "accel.bit").is_file() and (out / "pynq" / "accel.hwh").is_file()
+    assert json.loads((out / "report.json").read_text())["synthesised"]["vivado"]["core"] == "rtl"
 
 
 def test_timing_that_fails_names_the_stage(build: xnorhw.Build, real_scripts: Callable[..., None]) -> None:

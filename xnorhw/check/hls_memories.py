@@ -10,7 +10,8 @@ from xnorhw.emit.build import PREFIX
 from xnorhw.emit.store import StoredBuild
 from xnorhw.ir.errors import VerifyError
 from xnorhw.pack import split_words, start_lanes, weight_words
-from xnorhw.plan.hls import Matrix, hls_design
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import Matrix
 
 __all__ = ["check_hls_memories"]
 

@@ -11,7 +11,8 @@ from xnorhw.emit.sim import stream_file
 from xnorhw.emit.wiring import identifiers
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.pack import lanes_from_words, split_words, start_words, weight_words
-from xnorhw.plan.hls import Codes, Convert, HlsDesign, Lines, Matrix, Pool, Replay, Stage, Taps, hls_design
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import Codes, Convert, HlsDesign, Lines, Matrix, Pool, Replay, Stage, Taps
 from xnorhw.plan.model import Plan, StartRom
 
 __all__ = [

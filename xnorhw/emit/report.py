@@ -24,8 +24,8 @@ from xnorhw.emit.vivado import BlockDesign
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import IntGraph, MaxPool
-from xnorhw.plan.hls import Stage as HlsStage
 from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import Stage as HlsStage
 from xnorhw.plan.model import (
     LayerPlan,
     MatrixUnit,

@@ -48,19 +48,7 @@ from xnorhw.plan.model import (
     Window,
 )
 
-__all__ = [
-    "Codes",
-    "Convert",
-    "HlsDesign",
-    "HlsStream",
-    "Lines",
-    "Matrix",
-    "Pool",
-    "Replay",
-    "Stage",
-    "Taps",
-    "hls_design",
-]
+__all__ = ["hls_design"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from xnorhw.emit.build import PREFIX
 from xnorhw.emit.hls import top_name
 from xnorhw.emit.wiring import identifiers
 from xnorhw.ir.errors import ToolError, VerifyError, XnorhwError
-from xnorhw.plan.hls import HlsDesign, hls_design
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import HlsDesign
 from xnorhw.plan.model import Plan, Resources
 from xnorhw.synth.csynth import Csynth, Module, read_csynth
 from xnorhw.synth.figures import StageFigures, VitisFigures
