@@ -11,6 +11,7 @@ import pytest
 from tests.plan.networks import Conv, Linear, digits, network
 from xnorhw.board import load_board
 from xnorhw.ir.errors import FitError
+from xnorhw.ir.geometry import Pads
 from xnorhw.plan import (
     Folding,
     LayerFolding,
@@ -21,6 +22,7 @@ from xnorhw.plan import (
     read_folding,
     write_folding,
 )
+from xnorhw.plan.folding import simd_hint
 from xnorhw.plan.geometry import layer_shape, legal_simd
 from xnorhw.plan.layers import chip_layers
 
@@ -147,6 +149,14 @@ def test_names_of_layers_and_pools() -> None:
     with pytest.raises(FitError, match="does not divide") as caught:
         check_folding(GRAPH, replace(FOLDING, pools=(PoolFolding("pool2", 3),)))
     assert "1, 2 or 4" in caught.value.remedy
+
+
+def test_the_hint_names_nothing_that_is_refused() -> None:
+    """Nine taps of more than 455 channels are wider than the widest word of C++."""
+    wide = chip_layers(network((520, 6, 6), [Conv(4, pads=Pads(1, 1, 1, 1)), Linear(2)]))[0]
+    assert simd_hint(wide) == "simd 1 to 455"
+    small = chip_layers(network((5, 6, 6), [Conv(4), Linear(2)]))[0]
+    assert simd_hint(small) == "simd 1 to 5, or 15 or 45"
 
 
 def test_legal_simd_is_channels_or_channels_times_a_divisor_of_the_taps() -> None:

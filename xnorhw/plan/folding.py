@@ -9,7 +9,7 @@ from typing import Any
 
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.plan.geometry import divisors, legal_simd, legal_taps
+from xnorhw.plan.geometry import WIDEST_WORD, divisors, layer_shape, legal_simd, legal_taps, word_bits
 from xnorhw.plan.layers import ChipLayer, ChipPool, chip_layers
 from xnorhw.plan.model import Plan, PoolUnit, Unit, Window
 
@@ -189,11 +189,13 @@ def _check_pool(entry: PoolFolding, pool: ChipPool) -> None:
 
 
 def simd_hint(layer: ChipLayer) -> str:
-    """The legal values of a layer's SIMD, in words."""
-    more = [layer.channels * d for d in divisors(layer.taps) if d > 1]
-    if layer.channels == 1:
-        return f"simd {_listed([1, *more])}"
-    return f"simd 1 to {layer.channels}" + (f", or {_listed(more)}" if more else "")
+    """The values of a layer's SIMD, in words: what a window can feed, in words that C++ can hold."""
+    legal = [s for s in legal_simd(layer) if word_bits(layer, layer_shape(layer, 1, s)) <= WIDEST_WORD]
+    within = [s for s in legal if s <= layer.channels]
+    more = [s for s in legal if s > layer.channels]
+    if len(within) == 1:
+        return f"simd {_listed([*within, *more])}"
+    return f"simd 1 to {within[-1]}" + (f", or {_listed(more)}" if more else "")
 
 
 def layer_hint(layer: ChipLayer) -> str:
