@@ -29,7 +29,7 @@ proc check_environment {} {
     fail "Vivado $version" "these scripts are written for $minimum_version and newer" "Install a newer Vivado"
   }
   if {[string match {* *} $here]} {
-    fail $here "Vivado takes no path with a space for projects and packaged IP" "Move the folder"
+    fail $here "these scripts take no path with a space, for nobody has tried whether projects and packaged IP do" "Move the folder"
   }
   if {[llength [get_parts -quiet $part]] == 0} {
     fail $part "this edition of Vivado $version has no such part" "Add its device family with the installer, or use an edition that has it"

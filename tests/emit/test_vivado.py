@@ -327,7 +327,7 @@ def test_a_path_with_a_space(tmp_path: Path, plan: Plan, graph: IntGraph) -> Non
     folder = write(tmp_path / "my net", plan, graph, load_board("pynq-z2"))
     done = run(folder, base(plan, load_board("pynq-z2")))
     assert (done.code, done.delivered) == (2, ())
-    assert "Vivado takes no path with a space" in done.said
+    assert "these scripts take no path with a space" in done.said
 
 
 def test_no_vivado(pynq: Path) -> None:

@@ -87,7 +87,7 @@ def _takes(tool: VendorTool, folder: Path) -> VendorTool:
     place = str(folder.resolve())
     if any(c.isspace() for c in place):
         raise ToolError(
-            f"it takes no path with spaces, and the build lies in {place}",
+            f"its scripts take no path with spaces, and the build lies in {place}",
             module=tool.title,
             remedy="Build into another folder with -o, or move the build",
         )
