@@ -14,6 +14,13 @@ def tensors() -> dict[str, np.ndarray]:
     return {"a": np.arange(24).reshape(2, 3, 2, 2), "b": np.arange(4).reshape(2, 2)}
 
 
+def test_other_tensors_add_up_and_more_frames_do_not() -> None:
+    one, two = Comparison(2, 10, 1), Comparison(3, 20, 0)
+    assert (one + two).tensors == 3 and one.beside(two).tensors == 5
+    assert (one + two).values == one.beside(two).values == 30
+    assert one.beside(two).mismatches == 1
+
+
 def test_equal_tensors() -> None:
     result = compare("rtl", ["a", "b"], tensors(), tensors())
     assert (result.tensors, result.values, result.mismatches, result.first) == (2, 28, 0, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,10 @@ class Comparison:
             self.mismatches + other.mismatches,
             self.first or other.first,
         )
+
+    def beside(self, other: Comparison) -> Comparison:
+        """The sum with a comparison of other tensors; ``+`` is that of more frames of the same ones."""
+        return dataclasses.replace(self + other, tensors=self.tensors + other.tensors)
 
 
 def compare(

@@ -53,7 +53,7 @@ def check_hls_memories(stored: StoredBuild, link: str) -> Comparison:
             if stage is not None:
                 channel, y, x, pair = _place(stage, starts, place, numbers[place], found[place])
             first = Difference(link, layer, 0, channel, y, x, *pair, layer)
-        result += Comparison(1, len(numbers) * (1 if starts else bits), len(wrong), first)
+        result = result.beside(Comparison(1, len(numbers) * (1 if starts else bits), len(wrong), first))
     return result
 
 

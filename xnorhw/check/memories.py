@@ -41,13 +41,15 @@ def check_memories(stored: StoredBuild) -> Comparison:
                 shape = (unit.groups, unit.folds, unit.pe, unit.simd)
                 bits = bits_from_words(weight_words(plan, graph, rom), rom.width)
                 found = bits_from_words(_read(stored, layer, rom, len(bits)), rom.width)
-                result += _compare(layer, bits.reshape(shape), found.reshape(shape), group_axis=0)
+                compared = _compare(layer, bits.reshape(shape), found.reshape(shape), group_axis=0)
+                result = result.beside(compared)
             elif isinstance(rom, StartRom):
                 starts = start_lanes(plan, graph, rom)
                 words = _read(stored, layer, rom, len(starts))
                 came = lanes_from_words(words, unit.pe, unit.start_bits, signed=True)
                 shape = (rom.classes, unit.groups, unit.pe, 1)
-                result += _compare(layer, starts.reshape(shape), came.reshape(shape), group_axis=1)
+                compared = _compare(layer, starts.reshape(shape), came.reshape(shape), group_axis=1)
+                result = result.beside(compared)
     return result
 
 

@@ -76,7 +76,7 @@ def verify_build(
     chosen = _choose(stored, codes, labels, frames)
     check_model_is_the_builds(stored)
     check_folding_is_the_builds(stored)
-    memories = check_memories(stored) + check_hls_memories(stored, ROM_LINK)
+    memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(file.graph)
     forms: dict[str, HlsLink | RtlLink] = {}
