@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import xnorhw
-from xnorhw.emit.report import make_report, report_html, report_json
+from xnorhw.emit.report import make_report, report_html, report_json, report_text
 from xnorhw.emit.store import read_build
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
 
@@ -167,3 +167,28 @@ def test_same_numbers_same_bytes(model: xnorhw.Model, build: xnorhw.Build) -> No
     first = make_report(build.graph, build.plan, 1)
     assert report_json(first) == report_json(make_report(build.graph, build.plan, 1))
     assert page(model, build, None) == page(model, build, None)
+
+
+def test_an_approximate_build_says_so_first(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    from xnorhw.check import Approximation, Link, Verdict
+
+    link = Link("golden", "torch and NumPy", "", 1, 10, 0)
+    found = Approximation(("first", "last"), 200, 3)
+    verdict = Verdict(1, 0, 1, (link,), None, (), 0, (), (), approximation=found).to_json()
+    text = Page(page(model, build, verdict)).text
+    assert "3 of 200 decisions (1.50 %) differ" in text
+    assert text.index("APPROXIMATE") < text.index(f"{build.report.board} at")
+    assert verdict["approximate"]["share"] == 0.015
+    exact = Verdict(1, 0, 1, (link,), None, (), 0, (), ()).to_json()
+    assert exact["approximate"] is None and "APPROXIMATE" not in page(model, build, exact)
+    older = {k: v for k, v in exact.items() if k != "approximate"}
+    assert "APPROXIMATE" not in page(model, build, older)
+
+
+def test_layers_on_the_host_are_named(model: xnorhw.Model, build: xnorhw.Build) -> None:
+    assert build.report.on_host == () and "On the host" not in page(model, build, None)
+    assert build.report.to_json()["on_host"] == []
+    text = page(model, build, None, on_host=("first", "last"))
+    assert "On the host, and in none of these figures: first, last (full precision)." in text
+    changed = dataclasses.replace(build.report, on_host=("first", "last"))
+    assert report_text(changed).endswith("none of these figures: first, last (full precision).")

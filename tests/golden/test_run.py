@@ -14,9 +14,11 @@ from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import Input
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import (
+    FullProduct,
     HostAffine,
     HostBatchNorm,
     HostClamp,
+    HostFull,
     IntGraph,
     IntNode,
     Lookup,
@@ -169,3 +171,47 @@ def test_scores_follow_the_host_operations() -> None:
 def test_wrong_inputs_are_refused(x: np.ndarray, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         golden.run(one_layer_graph(), x)
+
+
+@SETTINGS
+@given(window_geometries(), st.sampled_from([1, 2]), st.integers(0, 2**32 - 1))
+def test_a_full_product_is_a_convolution_of_integers(
+    drawn: tuple[WindowGeometry, int, int], groups: int, seed: int
+) -> None:
+    geometry, height, width = drawn
+    rng = np.random.default_rng(seed)
+    shape = (2 * groups, height, width)
+    x = rng.integers(-128, 128, (2, *shape))
+    weight = rng.integers(-(2**24), 2**24, (3 * groups, 2, *geometry.kernel)).astype(np.int32)
+    out = (3 * groups, *geometry.output_size(height, width))
+    node = IntNode(
+        FullProduct(weight, 20, geometry, groups, 0),
+        "input",
+        Tensor("y", out, type_for_range(-(2**52), 2**52)),
+    )
+    graph = IntGraph(Input(shape, signed=True), Tensor("input", shape, code(8, True)), (node,), "y", (), out)
+    pads = geometry.pads
+    padded = torch.nn.functional.pad(torch.from_numpy(x), (pads.left, pads.right, pads.top, pads.bottom))
+    wanted = torch.nn.functional.conv2d(
+        padded, torch.from_numpy(weight).to(torch.int64), None, geometry.stride, 0, geometry.dilation, groups
+    )
+    assert np.array_equal(golden.run(graph, x)["y"], wanted.numpy())
+
+
+@SETTINGS
+@given(st.integers(0, 12), st.integers(0, 20), st.booleans(), st.integers(0, 2**32 - 1))
+def test_a_linear_layer_on_real_values_rounds_once(in_frac: int, frac: int, biased: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(0, 20, (2, 3, 2, 2))).astype(np.float32)
+    x[0, 0] = np.array([[0.5, 1.5], [-0.5, -2.5]], np.float32) * np.float32(2.0**-in_frac)
+    weight = rng.integers(-(2**20), 2**20, (4, 12)).astype(np.int32)
+    bias = rng.normal(0, 3, 4).astype(np.float32) if biased else None
+    y = golden.host(HostFull("fc", weight, frac, in_frac, bias), x)
+    assert y.dtype == np.float32 and y.shape == (2, 4, 1, 1)
+    for n in range(2):
+        # Python's round takes ties to even, and its integers have no limit
+        q = [round(float(v) * 2**in_frac) for v in x[n].reshape(-1)]
+        for o in range(4):
+            total = sum(a * int(w) for a, w in zip(q, weight[o], strict=True))
+            value = np.float32(np.float32(total) * np.float32(2.0 ** -(in_frac + frac)))
+            assert y[n, o, 0, 0] == (value if bias is None else value + bias[o])

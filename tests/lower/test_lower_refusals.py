@@ -121,11 +121,6 @@ def test_a_network_that_ends_in_signs() -> None:
     assert error.module == "2" and "ends in signs" in error.reason and "End the network" in error.remedy
 
 
-def test_a_pool_behind_the_last_layer() -> None:
-    error = refusal(nn.Sequential(conv(4, 4, seed=1), nn.MaxPool2d(2)))
-    assert error.module == "1" and error.remedy
-
-
 def test_a_network_without_a_binary_layer() -> None:
     error = refusal(nn.Sequential(batch_norm([1.0] * 4), nn.ReLU()))
     assert error.reason and error.remedy

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.plan.networks import Conv, Linear, Pool, dense, digits, network, street_view
 from xnorhw.board import load_board
-from xnorhw.ir.geometry import Pads
-from xnorhw.ir.types import code
+from xnorhw.ir.geometry import Pads, WindowGeometry
+from xnorhw.ir.int_graph import FullProduct, IntNode, Tensor
+from xnorhw.ir.types import BIPOLAR, code, type_for_range
 from xnorhw.plan import Folding, LayerFolding, bound_cycles, layer_bounds, make_plan
 
 BOARD = load_board("pynq-z2")
@@ -37,6 +39,25 @@ def test_input_pixels_bound_a_layer_with_stride() -> None:
 def test_a_strided_kernel_as_large_as_its_map_is_no_linear_layer() -> None:
     graph = network((2, 3, 3), [Conv(2, (3, 3), Pads(1, 1, 1, 1))])
     assert layer_bounds(graph, folding(("layer0", 2, 2))) == [("layer0", 9 * 9)]
+
+
+def test_layers_on_the_host_bound_nothing() -> None:
+    chip = network((1, 8, 8), [Linear(12), Linear(300)])
+    given = Tensor("pixels", (1, 40, 40), code(8, False))
+    wide = FullProduct(np.ones((64, 1, 40, 40), np.int32), 0, WindowGeometry((40, 40)), 1, 0)
+    narrow = FullProduct(np.ones((2, 300, 1, 1), np.int32), 0, WindowGeometry((1, 1)), 1, 0)
+    nodes = (
+        IntNode(wide, "pixels", Tensor("input", (1, 8, 8), BIPOLAR)),
+        *chip.nodes,
+        IntNode(narrow, "layer1", Tensor("last", (2, 1, 1), type_for_range(-300, 300))),
+    )
+    graph = replace(chip, input_tensor=given, nodes=nodes, output="last")
+    numbers = folding(("layer0", 12, 64), ("layer1", 300, 12))
+    assert layer_bounds(graph, numbers) == [("layer0", 1), ("layer1", 1)]
+    # 64 signs are one beat, 300 sums are 150: not 200 beats of pixels, nor one of two scores
+    assert bound_cycles(graph, numbers, BOARD) == bound_cycles(chip, numbers, BOARD) == 150
+    first = replace(graph, nodes=(*nodes[:2], replace(nodes[-1], input="layer0")))
+    assert bound_cycles(first, numbers, BOARD) == 6
 
 
 def test_input_and_output_beats() -> None:

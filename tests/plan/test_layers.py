@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 
 from tests.plan.networks import Conv, Linear, Pool, digits, network
+from xnorhw.board import load_board
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.geometry import Pads
-from xnorhw.ir.int_graph import IntGraph, IntNode, Lookup, MaxPool, Product, Tensor, Term, Threshold
-from xnorhw.ir.types import BIPOLAR, IntType, code
-from xnorhw.plan.layers import chip_input, chip_layers
+from xnorhw.ir.geometry import Pads, WindowGeometry
+from xnorhw.ir.int_graph import (
+    FullProduct,
+    IntGraph,
+    IntNode,
+    Lookup,
+    MaxPool,
+    Product,
+    Tensor,
+    Term,
+    Threshold,
+)
+from xnorhw.ir.types import BIPOLAR, IntType, code, type_for_range
+from xnorhw.plan import make_plan
+from xnorhw.plan.layers import chip_input, chip_layers, chip_output
 
 SAME = Pads(1, 1, 1, 1)
 
@@ -85,16 +97,73 @@ def test_thresholds_by_position_and_strict_ones_are_refused() -> None:
         chip_layers(changed(graph, 1, strict=np.ones(1, np.bool_)))
 
 
-def test_a_pool_on_codes_is_refused() -> None:
+def test_a_pool_on_codes_at_the_front_runs_on_the_host() -> None:
     graph = network((2, 4, 4), [Linear(3)], code(8, False))
     pooled = Tensor("pool", (2, 2, 2), code(8, False))
     pool = network((2, 4, 4), [Conv(2, (1, 1)), Pool(), Linear(3)]).nodes[2].op
     assert isinstance(pool, MaxPool)
     linear = network((2, 2, 2), [Linear(3)], code(8, False)).nodes[0]
     graph = replace(graph, nodes=(IntNode(pool, "input", pooled), replace(linear, input="pool")))
-    with pytest.raises(ModelError, match="MaxPool cannot stand here") as caught:
-        chip_layers(graph)
-    assert caught.value.module == "pool"
+    assert chip_input(graph) == pooled
+    assert [layer.name for layer in chip_layers(graph)] == ["layer0"]
+
+
+def full(name: str, source: Tensor, outputs: int) -> IntNode:
+    """A full-precision layer on the whole map of ``source``."""
+    channels, height, width = source.shape
+    weight = np.full((outputs, channels, height, width), 3, np.int32)
+    op = FullProduct(weight, 4, WindowGeometry(kernel=(height, width)), 1, 0)
+    return IntNode(op, source.name, Tensor(name, (outputs, 1, 1), type_for_range(-999, 999)))
+
+
+def with_ends() -> IntGraph:
+    """full - sign | conv - sign - linear | sign - full: between the bars the chip."""
+    given = Tensor("pixels", (2, 3, 3), code(8, False))
+    chip = network((4, 1, 1), [Conv(4, (1, 1)), Linear(5), Linear(6)])
+    first = full("first", given, 4)
+    sign = chip.nodes[1].op
+    assert isinstance(sign, Threshold)
+    nodes = [
+        first,
+        IntNode(sign, "first", Tensor("input", (4, 1, 1), BIPOLAR)),
+        *chip.nodes[:4],
+        full("last", chip.nodes[3].output, 2),
+    ]
+    return replace(chip, input_tensor=given, nodes=tuple(nodes), output="last")
+
+
+def test_the_host_runs_what_stands_around_the_binary_layers() -> None:
+    graph = with_ends()
+    layers = chip_layers(graph)
+    assert [x.name for x in layers] == ["layer0", "layer1"]
+    assert layers[0].threshold is not None and layers[1].threshold is None and layers[1].pools == ()
+    assert (chip_input(graph).name, chip_output(graph).name) == ("input", "layer1")
+    front, back = graph.front("input"), graph.back("layer1")
+    assert [n.output.name for n in front.nodes] == ["first", "input"]
+    assert [n.output.name for n in back.nodes] == ["sign1", "last"]
+    assert back.input_tensor.name == "layer1" and back.output == "last"
+    assert front.host == () and back.host == graph.host
+
+
+def test_the_plan_says_where_the_chip_begins_and_ends() -> None:
+    graph = with_ends()
+    plan = make_plan(graph, load_board("pynq-z2"))
+    assert (plan.input_tensor, plan.output_tensor) == ("input", "layer1")
+    # four signs are one beat, five sums of 32 bits three
+    assert (plan.input_frame.beats, plan.output_frame.beats) == (1, 3)
+    alone = replace(graph, input_tensor=graph.tensor("input"), nodes=graph.nodes[2:5], output="layer1")
+    assert make_plan(alone, load_board("pynq-z2")) == plan
+
+
+def test_a_full_layer_between_binary_ones_is_refused() -> None:
+    graph = with_ends()
+    sign = graph.nodes[1]
+    end = network((2, 1, 1), [Linear(3)]).nodes[0]
+    bits = IntNode(sign.op, "last", Tensor("bits", (2, 1, 1), BIPOLAR))
+    nodes = (*graph.nodes, bits, replace(end, input="bits"))
+    with pytest.raises(ModelError, match="between two binary layers") as caught:
+        chip_layers(replace(graph, nodes=nodes, output=end.output.name))
+    assert caught.value.module == "last"
 
 
 def test_branches_are_refused() -> None:

@@ -36,7 +36,8 @@ def check_memories(stored: StoredBuild) -> Comparison:
         unit = plan.unit(layer.matrix)
         assert isinstance(unit, MatrixUnit)
         for edge in plan.edges:
-            rom = plan.unit(edge.source) if edge.target == layer.matrix else None
+            feeds = edge.target == layer.matrix and edge.port in ("weights", "starts")
+            rom = plan.unit(edge.source) if feeds else None
             if isinstance(rom, WeightRom):
                 shape = (unit.groups, unit.folds, unit.pe, unit.simd)
                 bits = bits_from_words(weight_words(plan, graph, rom), rom.width)

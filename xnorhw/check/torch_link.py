@@ -12,7 +12,7 @@ from xnorhw import golden
 from xnorhw.check.compare import Comparison, Difference, compare
 from xnorhw.golden.codes import front_in_codes, values_of
 from xnorhw.ir.evaluator import Evaluator
-from xnorhw.ir.int_graph import HostAffine, HostBatchNorm, IntGraph, Product
+from xnorhw.ir.int_graph import FullProduct, HostAffine, HostBatchNorm, HostFull, IntGraph, Product
 
 __all__ = ["TorchLink", "check_torch", "score_tolerance"]
 
@@ -38,14 +38,20 @@ def check_torch(
 ) -> TorchLink:
     """Compare torch with the golden tensors of the same frames.
 
-    Integer tensors must be equal; scores may differ by 4 ulp of the largest term, and the
-    decision only where the two best scores lie within that (those frames are listed).
+    Integer tensors must be equal, and so must linear layers on real values for equal inputs;
+    scores may differ by 4 ulp of the largest term (see ``score_tolerance``), and the decision
+    only where the two best scores lie within that (those frames are listed).
     """
     traced = front_in_codes(graph, evaluator.trace(values_of(graph, values)))
     # a threshold in front of its pool has no tensor of its own in torch
-    names = [n.output.name for n in graph.nodes if n.output.name in traced or isinstance(n.op, Product)]
+    names = [
+        n.output.name
+        for n in graph.nodes
+        if n.output.name in traced or isinstance(n.op, Product | FullProduct)
+    ]
     result = compare("golden", names, traced, tensors, first_frame)
     sums = tensors[graph.output]
+    result = result.beside(_full_layers(graph, evaluator, sums, first_frame))
     found = golden.scores(graph, sums)
     wanted = traced[SCORES].reshape(found.shape)
     tolerance = score_tolerance(graph, sums).reshape(found.shape)
@@ -71,6 +77,21 @@ def check_torch(
     return TorchLink(result, theirs.astype(np.int64), ties)
 
 
+def _full_layers(
+    graph: IntGraph, evaluator: Evaluator, sums: npt.NDArray[np.int64], first_frame: int
+) -> Comparison:
+    """torch's linear layers on golden's own real values: both sum integers, so nothing may differ."""
+    result = Comparison()
+    x = sums.astype(np.float32)
+    for op in graph.host:
+        y = golden.host(op, x)
+        if isinstance(op, HostFull):
+            theirs = evaluator.call(op.name, x.reshape(len(x), -1))
+            result = result.beside(compare("golden", [op.name], {op.name: theirs}, {op.name: y}, first_frame))
+        x = y
+    return result
+
+
 def _scores(
     off: npt.NDArray[np.bool_], wanted: npt.NDArray[Any], found: npt.NDArray[Any], first_frame: int
 ) -> Comparison:
@@ -92,21 +113,42 @@ def _scores(
 
 
 def score_tolerance(graph: IntGraph, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """4 ulp (float32) of the largest term that each score is made of; shape of the scores."""
+    """How far torch's scores may lie from golden's, for each score; shape of the scores.
+
+    4 ulp (float32) of the largest term that a value is made of.  A layer that rounds its
+    input to a grid passes none of that on, but where the input lies so near to the middle of
+    two steps that it may be rounded either way: there one step more or less is a weight.
+    """
     x = sums.astype(np.float32)
     largest = np.abs(x)
+    carried = np.zeros(x.shape, np.float64)
     for op in graph.host:
-        if isinstance(op, HostAffine):
-            scale = np.float32(1) if op.scale is None else op.scale.reshape(1, -1, 1, 1)
-            bias = term = np.float32(0) if op.bias is None else op.bias.reshape(1, -1, 1, 1)
-        elif isinstance(op, HostBatchNorm):
-            scale, bias = op.a.reshape(1, -1, 1, 1), op.b.reshape(1, -1, 1, 1)
-            term = (
-                bias if op.shift is None else np.maximum(np.abs(bias), np.abs(op.shift.reshape(bias.shape)))
-            )
-        else:
-            x = np.clip(x, np.float32(op.low), np.float32(op.high))
-            continue
-        largest = np.maximum(np.maximum(largest * np.abs(scale), np.abs(x * scale)), np.abs(term))
-        x = x * scale + bias
-    return np.asarray(ULPS * np.spacing(largest.astype(np.float32)), np.float64)
+        y = golden.host(op, x)
+        if isinstance(op, HostFull):
+            off = ULPS * np.spacing(largest).astype(np.float64) + carried
+            flat = x.reshape(len(x), -1).astype(np.float64)
+            off = off.reshape(len(x), -1)
+            step = 2.0**op.in_frac
+            spread = np.rint((flat + off) * step) - np.rint((flat - off) * step)
+            moved = spread @ np.abs(op.weight.astype(np.float64)).T * 2.0 ** -(op.in_frac + op.frac)
+            carried = moved.reshape(y.shape)
+            bias = np.float32(0) if op.bias is None else op.bias.reshape(1, -1, 1, 1)
+            largest = np.maximum(np.maximum(np.abs(y - bias), np.abs(y)), np.abs(bias))
+        elif isinstance(op, HostAffine | HostBatchNorm):
+            scale, term = _terms(op)
+            largest = np.maximum(np.maximum(largest * np.abs(scale), np.abs(x * scale)), term)
+            carried = carried * np.abs(scale)
+        x = y
+    return np.asarray(ULPS * np.spacing(largest.astype(np.float32)) + carried, np.float64)
+
+
+def _terms(op: HostAffine | HostBatchNorm) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """(what multiplies, the size of what is added), [1, 1 or C, 1, 1]."""
+    if isinstance(op, HostAffine):
+        scale = np.ones(1, np.float32) if op.scale is None else op.scale
+        term = np.zeros(1, np.float32) if op.bias is None else np.abs(op.bias)
+    else:
+        scale, term = op.a, np.abs(op.b)
+        if op.shift is not None:
+            term = np.maximum(term, np.abs(op.shift))
+    return scale.reshape(1, -1, 1, 1), term.reshape(1, -1, 1, 1)

@@ -8,7 +8,7 @@ from typing import Any
 from xnorhw.check.compare import Difference
 from xnorhw.ir.errors import VerifyError
 
-__all__ = ["LINKS", "Accuracy", "Link", "Verdict"]
+__all__ = ["LINKS", "Accuracy", "Approximation", "Link", "Verdict"]
 
 LINKS = ("golden", "c", "hls", "rtl")
 NOT_RUN = "not run"
@@ -40,12 +40,33 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Approximation:
+    """The layers whose weights were rounded, and how many of ``frames`` decisions that changed."""
+
+    layers: tuple[str, ...]
+    frames: int
+    differing: int
+
+    @property
+    def share(self) -> float:
+        """Differing decisions over frames."""
+        return self.differing / self.frames
+
+    def __str__(self) -> str:
+        return (
+            f"APPROXIMATE: the weights of {', '.join(self.layers)} were rounded; {self.differing} of "
+            f"{self.frames} decisions ({100 * self.share:.2f} %) differ from the trained network's"
+        )
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The result of ``verify``; see verify.json in docs/design.md.
 
     ``frames`` = ``real`` + ``random``.  ``decision_ties`` are frames whose two best scores
     lie within rounding and whose decision torch takes the other way.  ``cycles_per_frame``
-    and ``latency_cycles`` are simulated, None where the RTL did not run.
+    and ``latency_cycles`` are simulated, None where the RTL did not run.  ``approximation`` is
+    None where the build computes what the trained network does.
     """
 
     frames: int
@@ -60,6 +81,7 @@ class Verdict:
     cycles_per_frame: float | None = None
     latency_cycles: int | None = None
     bound_cycles: int | None = None
+    approximation: Approximation | None = None
 
     @property
     def values(self) -> int:
@@ -120,6 +142,14 @@ class Verdict:
             "links": {
                 link.name: {"tensors": link.tensors, "values": link.values, "mismatches": link.mismatches}
                 for link in ran
+            },
+            "approximate": None
+            if self.approximation is None
+            else {
+                **vars(self.approximation),
+                "layers": list(self.approximation.layers),
+                "share": self.approximation.share,
+                "text": str(self.approximation),
             },
             "first_difference": None if self.first is None else {**vars(self.first), "text": str(self.first)},
             "decision_ties": list(self.decision_ties),

@@ -23,7 +23,7 @@ from xnorhw.emit.svg import Bar, Stage, bars, pipeline
 from xnorhw.emit.vivado import BlockDesign
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import IntGraph, MaxPool
+from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, MaxPool
 from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_model import Stage as HlsStage
 from xnorhw.plan.model import (
@@ -104,6 +104,8 @@ class Report:
     weights: Weights
     layers: tuple[LayerReport, ...]
     rounding_dependent: tuple[tuple[str, int], ...]
+    on_host: tuple[str, ...] = ()
+    """Full-precision layers, which the host runs: no figure here holds their time."""
 
     def to_json(self) -> dict[str, Any]:
         """The tree of report.json."""
@@ -127,6 +129,7 @@ class Report:
             "budget": _resources(self.budget),
             "weights": vars(self.weights),
             "layers": [_layer_json(layer) for layer in self.layers],
+            "on_host": list(self.on_host),
             "rounding_dependent": [{"tensor": t, "channel": c} for t, c in self.rounding_dependent],
             "sources": dict.fromkeys((*figures, "shell", "weights", "layers"), SOURCE),
         }
@@ -169,6 +172,10 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
         ),
         layers=layers,
         rounding_dependent=tuple((r.tensor, r.channel) for r in graph.rounding_dependent),
+        on_host=(
+            *(n.output.name for n in graph.nodes if isinstance(n.op, FullProduct)),
+            *(op.name for op in graph.host if isinstance(op, HostFull)),
+        ),
     )
 
 
@@ -258,6 +265,9 @@ def report_text(report: Report) -> str:
         f"{report.weights.float32_bytes:,} in float32; all ROMs: {report.weights.total_bytes:,} bytes",
         "All of these are formulas, not measurements.",
     ]
+    if report.on_host:
+        names = ", ".join(report.on_host)
+        lines.append(f"On the host, and in none of these figures: {names} (full precision).")
     return "\n".join(lines)
 
 

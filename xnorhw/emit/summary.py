@@ -12,6 +12,8 @@ from xnorhw.ir.float_graph import (
     BipolarQuant,
     FloatGraph,
     FloatNode,
+    FullConv2d,
+    FullLinear,
     InputQuant,
     MultiThreshold,
 )
@@ -24,8 +26,9 @@ FLOAT_BITS = 32
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One module: ``shape`` of its output without the batch; ``input_bits`` of what a binary
-    layer multiplies; ``binary_bits`` and ``other_bits`` of its parameters; ``macs`` a frame."""
+    """One module: ``shape`` of its output without the batch; ``input_bits`` of what a layer
+    multiplies, 0 where it is real; ``binary_bits`` and ``other_bits`` of its parameters; ``macs``
+    a frame."""
 
     name: str
     kind: str
@@ -40,8 +43,7 @@ class LayerSummary:
 class Summary:
     """A network's layers and totals.
 
-    ``binarised_macs`` are those whose activations have one bit, too; the others multiply
-    binary weights by multi-bit activations.
+    ``binarised_macs`` are those whose weights and activations both have one bit.
     """
 
     input_shape: tuple[int, ...]
@@ -65,7 +67,7 @@ class Summary:
     @property
     def binarised_macs(self) -> int:
         """Multiply-accumulates of one-bit weights and one-bit activations."""
-        return sum(layer.macs for layer in self.layers if layer.input_bits == 1)
+        return sum(layer.macs for layer in self.layers if layer.input_bits == 1 and layer.binary_bits)
 
 
 def summarize(graph: FloatGraph) -> Summary:
@@ -82,6 +84,11 @@ def _layer(graph: FloatGraph, node: FloatNode) -> LayerSummary:
         outputs = node.output.shape
         pixels = outputs[1] * outputs[2] if len(outputs) == 3 else 1
         macs = binary * pixels
+        bits = _bits(graph, node)
+    elif isinstance(op, FullConv2d | FullLinear):
+        other = sum(FLOAT_BITS * a.size for a in (op.weight, op.bias) if a is not None)
+        outputs = node.output.shape
+        macs = op.weight.size * (outputs[1] * outputs[2] if len(outputs) == 3 else 1)
         bits = _bits(graph, node)
     elif isinstance(op, BatchNorm):
         arrays = [a for a in (op.gamma, op.beta, op.mean, op.var) if a is not None]
@@ -104,7 +111,7 @@ def _bits(graph: FloatGraph, node: FloatNode) -> int:
         kind: IntType | None = source.op.type if isinstance(source.op, InputQuant) else None
         if kind is not None:
             return kind.bits
-        if isinstance(source.op, BinaryConv2d | BinaryLinear | BatchNorm):
+        if isinstance(source.op, BinaryConv2d | BinaryLinear | FullConv2d | FullLinear | BatchNorm):
             return 0
         name = source.input
     return graph.input.type.bits
@@ -146,7 +153,8 @@ def summary_text(summary: Summary) -> str:
         "",
         f"weights      {summary.binary_bits:,} of 1 bit: {_bytes(summary.binary_bits / 8)} "
         f"({_bytes(4 * summary.binary_bits)} in float32)",
-        f"others       {_bytes(summary.other_bits / 8)} (scales, biases, batch norms, tables)",
+        f"others       {_bytes(summary.other_bits / 8)} "
+        "(full-precision weights, scales, biases, batch norms, tables)",
         f"MACs         {summary.macs:,} a frame, {share:.1f} % of them 1 bit x 1 bit",
     ]
     return "\n".join(lines)

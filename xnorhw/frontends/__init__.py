@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xnorhw.frontends.evaluator import TorchEvaluator
     from xnorhw.frontends.model_file import ModelFile, load_model_file, save
+    from xnorhw.frontends.snapping import SnapReport, snap, snap_file
 
-__all__ = ["ModelFile", "TorchEvaluator", "load_model_file", "save"]
+__all__ = ["ModelFile", "SnapReport", "TorchEvaluator", "load_model_file", "save", "snap", "snap_file"]
 
 _WHERE = {
     "ModelFile": "model_file",
     "TorchEvaluator": "evaluator",
     "load_model_file": "model_file",
     "save": "model_file",
+    "SnapReport": "snapping",
+    "snap": "snapping",
+    "snap_file": "snapping",
 }
 
 

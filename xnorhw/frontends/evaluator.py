@@ -11,11 +11,14 @@ from xnorhw.frontends.modules import module_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Array, Rounding
 from xnorhw.ir.float_graph import BatchNorm, FloatGraph
+from xnorhw.nn.full import FullBase
 from xnorhw.nn.layers import ConvBase, LinearBase
 
 __all__ = ["TorchEvaluator", "batch_norm_terms"]
 
 Float32 = npt.NDArray[np.float32]
+
+_PRODUCTS = (ConvBase, LinearBase, FullBase)
 
 
 class TorchEvaluator:
@@ -48,11 +51,11 @@ class TorchEvaluator:
         A sum is rounded to float32 once, as the module does with sums that need more bits.
         """
         module = self._modules[node]
-        if not isinstance(module, ConvBase | LinearBase):
+        if not isinstance(module, _PRODUCTS):
             raise ModelError(
-                "it has no sum of its own: it is no binary layer",
+                "it has no sum of its own: it is no layer with weights",
                 module=node,
-                remedy="Ask for a BinaryConv2d or BinaryLinear",
+                remedy="Ask for a binary or a full-precision layer",
             )
         with torch.inference_mode():
             return _array(module.after_sum(torch.from_numpy(np.ascontiguousarray(sums, dtype=np.float64))))
@@ -69,10 +72,10 @@ class TorchEvaluator:
             for name, node in self._nodes.items():
                 module = self._modules[name]
                 source = values[node.input]
-                if isinstance(module, ConvBase | LinearBase):
+                if isinstance(module, _PRODUCTS):
                     sums = module.sum(source)
                     values[name] = module.after_sum(sums)
-                    result[name] = _sums(sums)
+                    result[name] = _sums(sums * 2.0**module.frac if isinstance(module, FullBase) else sums)
                     result[f"{name}:out"] = _array(values[name])
                 else:
                     values[name] = module(source)

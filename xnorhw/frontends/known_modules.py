@@ -18,13 +18,15 @@ from xnorhw.ir.float_graph import (
     BinaryLinear,
     BipolarQuant,
     FloatOp,
+    FullConv2d,
+    FullLinear,
     Hardtanh,
     InputQuant,
     Relu,
     Value,
 )
 from xnorhw.ir.geometry import Pads, WindowGeometry
-from xnorhw.nn import layers, quantizers
+from xnorhw.nn import full, layers, quantizers
 
 __all__ = ["module_op"]
 
@@ -89,17 +91,24 @@ def _known_base(module: nn.Module) -> str:
 
 def _refuse_full_precision(module: nn.Conv2d | nn.Linear, place: Place, fed_by_sign: bool) -> NoReturn:
     kind = type(module).__name__
-    binary = "BinaryConv2d" if isinstance(module, nn.Conv2d) else "BinaryLinear"
-    method = "from_conv" if isinstance(module, nn.Conv2d) else "from_linear"
+    binary, whole, method = (
+        ("BinaryConv2d", "FullConv2d", "from_conv")
+        if isinstance(module, nn.Conv2d)
+        else ("BinaryLinear", "FullLinear", "from_linear")
+    )
+    kept = (
+        f"the first or the last layer in full precision is xnorhw.nn.{whole}: "
+        f'replace={{"{place.name}": xnn.{whole}.{method}}} and xnorhw.snap make one of it'
+    )
     if fed_by_sign:
         place.refuse(
             "has full-precision weights behind a sign; whether they are meant to be binary cannot be seen",
             f'Use xnorhw.nn.{binary}, or give replace={{"{place.name}": lambda m: xnn.{binary}.{method}(m)}} '
-            f'(or the class {kind}) to save, with scale="channel" for XNOR-Net',
+            f'(or the class {kind}) to save, with scale="channel" for XNOR-Net; {kept}',
         )
     place.refuse(
         "has full-precision weights, which have no binary form",
-        f"Use xnorhw.nn.{binary} and train the network with it",
+        f"Use xnorhw.nn.{binary} and train the network with it; {kept}",
     )
 
 
@@ -150,6 +159,22 @@ def _binary_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
 def _binary_linear(module: nn.Module, source: Value, place: Place) -> FloatOp:
     assert isinstance(module, layers.LinearBase)
     return BinaryLinear(*_binary(module), module.in_scale)
+
+
+def _full_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, full.FullConv2d)
+    weight = _array(module.weight)
+    assert weight is not None
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    geometry = WindowGeometry(kernel, module.stride, Pads(*module.pads), module.dilation)
+    return FullConv2d(weight, _array(module.bias), module.frac, module.in_scale, geometry, module.groups)
+
+
+def _full_linear(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, full.FullLinear)
+    weight = _array(module.weight)
+    assert weight is not None
+    return FullLinear(weight, _array(module.bias), module.frac, module.in_frac, module.in_scale)
 
 
 def _batch_norm(module: nn.Module, source: Value, place: Place) -> FloatOp:
@@ -204,6 +229,8 @@ _MODULES: dict[type[nn.Module], Callable[[nn.Module, Value, Place], FloatOp | No
     layers.FrozenBinaryConv2d: _binary_conv,
     layers.BinaryLinear: _binary_linear,
     layers.FrozenBinaryLinear: _binary_linear,
+    full.FullConv2d: _full_conv,
+    full.FullLinear: _full_linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.ReLU: _relu_module,

@@ -31,16 +31,26 @@ from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.serial import SerialError, decode, encode
 
-__all__ = ["FORMAT", "MAX_SAMPLES", "VERSION", "Metadata", "ModelFile", "load_model_file", "save", "to_bytes"]
+__all__ = [
+    "FORMAT",
+    "MAX_SAMPLES",
+    "VERSION",
+    "Metadata",
+    "ModelFile",
+    "load_model_file",
+    "save",
+    "to_bytes",
+    "write",
+]
 
 FORMAT = "xnorhw-model"
-VERSION = "1.0"
+VERSION = "1.1"
 MAX_SAMPLES = 16
 
 _CLASSES = (
     fg.FloatGraph, fg.FloatNode, fg.Input, fg.Value, fg.BatchNorm, fg.BinaryConv2d, fg.BinaryLinear,
-    fg.BipolarQuant, fg.Flatten, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d, fg.MultiThreshold,
-    fg.Quant, fg.Relu, Pads, WindowGeometry,
+    fg.BipolarQuant, fg.Flatten, fg.FullConv2d, fg.FullLinear, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d,
+    fg.MultiThreshold, fg.Quant, fg.Relu, Pads, WindowGeometry,
 )  # fmt: skip
 _HOW_TO_SAVE = (
     "Build the network in Python, load the weights into it, and write it by xnorhw.save(net, path, input=...)"
@@ -84,7 +94,7 @@ def save(
     cannot be taken.
     """
     graph = trace(net, input, replace)
-    _write(Path(path), to_bytes(graph, samples, labels))
+    write(Path(path), to_bytes(graph, samples, labels))
 
 
 def to_bytes(
@@ -328,7 +338,8 @@ def _canonical(value: Any) -> Any:
     return sys.intern(str(value)) if isinstance(value, str) else value
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path`` and move it into place; ModelError where that fails."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         try:

@@ -17,6 +17,8 @@ from xnorhw.ir.float_graph import (
     BipolarQuant,
     Flatten,
     FloatOp,
+    FullConv2d,
+    FullLinear,
     Hardtanh,
     InputQuant,
     MaxPool2d,
@@ -24,7 +26,7 @@ from xnorhw.ir.float_graph import (
     Quant,
     Relu,
 )
-from xnorhw.nn import layers, quantizers
+from xnorhw.nn import full, layers, quantizers
 
 __all__ = ["BipolarQuantModule", "MultiThresholdModule", "QuantModule", "module_of"]
 
@@ -52,6 +54,8 @@ def _build(op: FloatOp, name: str) -> nn.Module:
         return layers.FrozenBinaryLinear(
             _float(op.weight), _optional(op.scale), _optional(op.bias), op.in_scale
         )
+    if isinstance(op, FullConv2d | FullLinear):
+        return _full(op)
     if isinstance(op, BatchNorm):
         return _batch_norm(op)
     if isinstance(op, InputQuant):
@@ -171,6 +175,31 @@ _ROUNDINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "HALF_UP": _half_away,
     "HALF_DOWN": _half_toward_zero,
 }
+
+
+def _full(op: FullConv2d | FullLinear) -> nn.Module:
+    outputs, inputs = op.weight.shape[:2]
+    bias = op.bias is not None
+    module: full.FullBase
+    if isinstance(op, FullConv2d):
+        pads, geometry = op.geometry.pads, op.geometry
+        module = full.FullConv2d(
+            inputs * op.groups,
+            outputs,
+            geometry.kernel,
+            geometry.stride,
+            (pads.left, pads.right, pads.top, pads.bottom),
+            geometry.dilation,
+            op.groups,
+            bias,
+            op.frac,
+            op.in_scale,
+        )
+    else:
+        module = full.FullLinear(inputs, outputs, bias, op.frac, op.in_frac, op.in_scale)
+    module.weight = nn.Parameter(_float(op.weight), requires_grad=False)
+    module.bias = _parameter(op.bias)
+    return module
 
 
 def _batch_norm(op: BatchNorm) -> nn.Module:

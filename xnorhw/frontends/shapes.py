@@ -18,6 +18,8 @@ from xnorhw.ir.float_graph import (
     FloatGraph,
     FloatNode,
     FloatOp,
+    FullConv2d,
+    FullLinear,
     Hardtanh,
     Input,
     InputQuant,
@@ -35,12 +37,15 @@ _ARRAYS: dict[type, dict[str, np.dtype[Any]]] = {
     InputQuant: {"table": np.dtype(np.int32)},
     BinaryConv2d: _PRODUCT,
     BinaryLinear: _PRODUCT,
+    FullConv2d: {"weight": _F32, "bias": _F32},
+    FullLinear: {"weight": _F32, "bias": _F32},
     BatchNorm: {"gamma": _F32, "beta": _F32, "mean": _F32, "var": _F32},
     MultiThreshold: {"thresholds": _F32},
 }
 _OPTIONAL = ("scale", "bias", "gamma", "beta")
 _RANKS = {"table": 2, "thresholds": 2}
 MAX_INPUT_BITS = 8
+MAX_FRAC = 30
 _AGAIN = "Save the network again"
 
 
@@ -100,9 +105,9 @@ def input_value(declared: Input) -> Value:
 
 def output_value(op: FloatOp, source: Value, name: str) -> Value:
     """The value named ``name`` that ``op`` makes from ``source``; ModelError where they do not fit."""
-    if isinstance(op, BinaryConv2d):
+    if isinstance(op, BinaryConv2d | FullConv2d):
         return _convolution(op, source, name)
-    if isinstance(op, BinaryLinear):
+    if isinstance(op, BinaryLinear | FullLinear):
         return _linear(op, source, name)
     if isinstance(op, MaxPool2d):
         _need_map(source, name, "a max-pool")
@@ -132,14 +137,20 @@ def check_op(op: FloatOp, name: str) -> None:
         value = getattr(op, field.name)
         if field.name in arrays:
             _check_array(op, value, field.name, arrays[field.name], name)
-        elif type(value) is not hints[field.name]:
+        elif type(value) not in (get_args(hints[field.name]) or (hints[field.name],)):
             raise ModelError(f"its {field.name} is a {type(value).__name__}", module=name, remedy=_AGAIN)
         elif isinstance(value, float) and not math.isfinite(value) and not isinstance(op, Hardtanh):
             _not_finite(name, field.name)
         elif field.name in ("scale", "in_scale") and value <= 0:
             raise ModelError(f"its {field.name} {value} is not positive", module=name, remedy=_AGAIN)
+        elif field.name in ("frac", "in_frac") and value is not None and not 0 <= value <= MAX_FRAC:
+            raise ModelError(
+                f"its {field.name} {value} is not 0 to {MAX_FRAC} bits", module=name, remedy=_AGAIN
+            )
     if isinstance(op, BinaryConv2d | BinaryLinear) and not bool((np.abs(op.weight) == 1).all()):
         raise ModelError("its weights are not all -1 or +1", module=name, remedy=_AGAIN)
+    if isinstance(op, FullLinear) and op.in_frac is not None and op.in_scale != 1.0:
+        raise ModelError("it has both in_frac and in_scale", module=name, remedy=_AGAIN)
     if isinstance(op, BatchNorm) and not bool((op.var.astype(np.float64) + op.eps > 0).all()):
         raise ModelError(
             "its running variance plus eps is not positive in every channel",
@@ -198,7 +209,7 @@ def _check_array(op: FloatOp, value: Any, field: str, dtype: np.dtype[Any], name
         _not_finite(name, field)
     rank = _RANKS.get(field, 1)
     if field == "weight":
-        rank = 4 if isinstance(op, BinaryConv2d) else 2
+        rank = 4 if isinstance(op, BinaryConv2d | FullConv2d) else 2
     if value.ndim != rank or 0 in value.shape:
         raise ModelError(f"its {field} has the shape {value.shape}", module=name, remedy=_AGAIN)
     outputs = getattr(op, "weight", None)
@@ -228,7 +239,7 @@ def _not_finite(name: str, field: str) -> None:
     )
 
 
-def _convolution(op: BinaryConv2d, source: Value, name: str) -> Value:
+def _convolution(op: BinaryConv2d | FullConv2d, source: Value, name: str) -> Value:
     _need_map(source, name, "a convolution")
     outputs, per_group = op.weight.shape[:2]
     if op.groups < 1 or outputs % op.groups or per_group * op.groups != source.shape[0]:
@@ -243,7 +254,7 @@ def _convolution(op: BinaryConv2d, source: Value, name: str) -> Value:
     return Value(name, (outputs, *_window(op.geometry, source, name, pool=False)), "CHW")
 
 
-def _linear(op: BinaryLinear, source: Value, name: str) -> Value:
+def _linear(op: BinaryLinear | FullLinear, source: Value, name: str) -> Value:
     if source.layout != "C":
         raise ModelError(
             f"a linear layer takes vectors, its input is a map of shape {source.shape}",

@@ -33,7 +33,7 @@ from xnorhw.ir.float_graph import (
     Value,
 )
 
-__all__ = ["trace"]
+__all__ = ["check_eval", "module_path", "record", "trace"]
 
 _ROOT = "net"
 
@@ -52,15 +52,16 @@ def trace(net: nn.Module, declared: Input, replace: Replacements | None = None) 
         )
     declared = normal_input(declared)
     net = replaced(net, replace)
-    _check_eval(net)
+    check_eval(net)
     _check_signature(net)
-    recorded = _record(net)
+    recorded = record(net)
     graph = _Builder(net, declared, recorded).build()
     prove(net, graph)
     return graph
 
 
-def _check_eval(net: nn.Module) -> None:
+def check_eval(net: nn.Module) -> None:
+    """ModelError, naming the module, where one is in training mode."""
     for name, module in net.named_modules():
         if module.training:
             raise ModelError(
@@ -130,7 +131,8 @@ def _note(value: Any, proxies: list[fx.Proxy]) -> Any:
     return value
 
 
-def _record(net: nn.Module) -> fx.Graph:
+def record(net: nn.Module) -> fx.Graph:
+    """The calls of ``net``'s forward, with known layers as leaves; ModelError where it has no trace."""
     try:
         with _reshape_records_itself():
             graph = _Tracer().trace(_Root(net))
@@ -365,6 +367,11 @@ def _alive(output: fx.Node) -> set[fx.Node]:
             alive.add(node)
             todo.extend(node.all_input_nodes)
     return alive
+
+
+def module_path(node: fx.Node) -> str:
+    """The qualified name, in the network that was recorded, of the module that ``node`` calls."""
+    return _strip(str(node.target))
 
 
 def _strip(path: str) -> str:

@@ -7,7 +7,7 @@ from typing import NoReturn, Union
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import FloatOp
-from xnorhw.nn import layers, quantizers
+from xnorhw.nn import full, layers, quantizers
 
 __all__ = ["BATCH", "OUR_LAYERS", "SUPPORTED", "Batch", "Place", "Result", "Size"]
 
@@ -18,12 +18,14 @@ OUR_LAYERS = (
     layers.BinaryLinear,
     layers.FrozenBinaryConv2d,
     layers.FrozenBinaryLinear,
+    full.FullConv2d,
+    full.FullLinear,
 )
 
 SUPPORTED = (
-    "Known are xnorhw.nn.BinaryConv2d, BinaryLinear, Sign and InputQuant; torch.nn.BatchNorm1d, BatchNorm2d, "
-    "ReLU, Hardtanh, MaxPool2d, Flatten, Dropout and Identity; and relu, hardtanh, max_pool2d, flatten, "
-    "view or reshape to (N, -1) and dropout as functions"
+    "Known are xnorhw.nn.BinaryConv2d, BinaryLinear, FullConv2d, FullLinear, Sign and InputQuant; "
+    "torch.nn.BatchNorm1d, BatchNorm2d, ReLU, Hardtanh, MaxPool2d, Flatten, Dropout and Identity; "
+    "and relu, hardtanh, max_pool2d, flatten, view or reshape to (N, -1) and dropout as functions"
 )
 
 

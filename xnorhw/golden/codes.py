@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xnorhw.golden.run import check_input
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.int_graph import IntGraph, MaxPool, Product, Reshape
+from xnorhw.ir.int_graph import FullProduct, IntGraph, MaxPool, Product, Reshape
 
 __all__ = ["codes_of", "front_in_codes", "random_codes", "values_of"]
 
@@ -93,10 +93,10 @@ def front_in_codes(graph: IntGraph, traced: dict[str, npt.NDArray[Any]]) -> dict
         return traced
     result = dict(traced)
     for node in graph.nodes:
-        if not isinstance(node.op, MaxPool | Reshape | Product):
+        if not isinstance(node.op, MaxPool | Reshape | Product | FullProduct):
             break
         if node.output.name in result:
             result[node.output.name] = result[node.output.name] / scale
-        if isinstance(node.op, Product):
+        if isinstance(node.op, Product | FullProduct):
             break
     return result

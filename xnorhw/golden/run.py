@@ -11,9 +11,11 @@ import numpy.typing as npt
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import (
+    FullProduct,
     HostAffine,
     HostBatchNorm,
     HostClamp,
+    HostFull,
     HostOp,
     IntGraph,
     IntNode,
@@ -26,7 +28,7 @@ from xnorhw.ir.int_graph import (
 )
 from xnorhw.ir.types import IntType
 
-__all__ = ["RealRunner", "run", "scores"]
+__all__ = ["RealRunner", "host", "run", "scores"]
 
 Values = npt.NDArray[np.int64]
 RealRunner = Callable[[Real, npt.NDArray[Any]], npt.NDArray[Any]]
@@ -90,6 +92,8 @@ def _execute(
         return lookup(op, x, source)
     if isinstance(op, Product):
         return product(op, x)
+    if isinstance(op, FullProduct):
+        return _convolve(op, op.weight, x)
     if isinstance(op, Threshold):
         assert node.output.type is not None
         return threshold(op, x, node.output.type)
@@ -147,14 +151,16 @@ def product(op: Product, x: Values) -> Values:
     return total
 
 
-def _convolve(op: Product, weight: npt.NDArray[np.int8], x: Values) -> Values:
+def _convolve(
+    op: Product | FullProduct, weight: npt.NDArray[np.int8] | npt.NDArray[np.int32], x: Values
+) -> Values:
     fill = np.full(x.shape[1], op.pad_value, np.int64)
     taken = windows(x, op.geometry, fill)
     group_in = x.shape[1] // op.groups
     group_out = weight.shape[0] // op.groups
-    n = group_in * op.geometry.taps
     largest = max(abs(int(x.min())), abs(int(x.max())), abs(op.pad_value))
-    assert n * largest < 2**53, "the sums would not be exact in float64"
+    heaviest = np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)).max()
+    assert int(heaviest) * largest < 2**53, "the sums would not be exact in float64"
     parts = []
     for g in range(op.groups):
         inputs = taken[:, g * group_in : (g + 1) * group_in].astype(np.float64)
@@ -200,7 +206,7 @@ def scores(graph: IntGraph, sums: Values) -> npt.NDArray[np.float32]:
     """
     x = sums.astype(np.float32)
     for op in graph.host:
-        x = _host(op, x)
+        x = host(op, x)
     return x.reshape(x.shape[0], *graph.score_shape)
 
 
@@ -208,7 +214,8 @@ def _per_channel(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return values.astype(np.float32).reshape(1, -1, 1, 1)
 
 
-def _host(op: HostOp, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def host(op: HostOp, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """One float32 operation behind the last sum; [N, C, H, W] in and out."""
     if isinstance(op, HostAffine):
         if op.scale is not None:
             x = x * _per_channel(op.scale)
@@ -217,5 +224,19 @@ def _host(op: HostOp, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return x
     if isinstance(op, HostBatchNorm):
         return x * _per_channel(op.a) + _per_channel(op.b)
+    if isinstance(op, HostFull):
+        return full(op, x)
     assert isinstance(op, HostClamp)
     return np.minimum(np.maximum(x, np.float32(op.low)), np.float32(op.high))
+
+
+def full(op: HostFull, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """y = float32(sum of rint(x * 2^in_frac) * weight) * 2^-(in_frac + frac) + bias; [N, O, 1, 1]."""
+    q = np.rint(x.reshape(len(x), -1).astype(np.float64) * 2.0**op.in_frac)
+    weight = op.weight.astype(np.float64)
+    largest = np.abs(q).max(axis=0) @ np.abs(weight).T
+    assert (largest < 2**53).all(), "the sums would not be exact in float64"
+    y = (q @ weight.T).astype(np.float32) * np.float32(2.0 ** -(op.in_frac + op.frac))
+    if op.bias is not None:
+        y = y + op.bias
+    return y.astype(np.float32)[:, :, None, None]

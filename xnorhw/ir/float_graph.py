@@ -29,6 +29,8 @@ __all__ = [
     "BipolarQuant",
     "Flatten",
     "FloatOp",
+    "FullConv2d",
+    "FullLinear",
     "Hardtanh",
     "InputQuant",
     "MaxPool2d",
@@ -122,6 +124,36 @@ class BinaryLinear:
 
 
 @dataclass(frozen=True)
+class FullConv2d:
+    """y = (x conv W) * in_scale + bias in full precision; weight float32 [O, I/groups, kh, kw].
+
+    A build takes weights that are multiples of 2^-frac.  Padded taps read 0.
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None
+    frac: int
+    in_scale: float
+    geometry: WindowGeometry
+    groups: int
+
+
+@dataclass(frozen=True)
+class FullLinear:
+    """y = (x W^T) * in_scale + bias in full precision; weight float32 [O, I].
+
+    A build takes weights that are multiples of 2^-frac.  With ``in_frac`` x is rounded to
+    multiples of 2^-in_frac first, ties to even, and may be real.
+    """
+
+    weight: FloatArray
+    bias: FloatArray | None
+    frac: int
+    in_frac: int | None
+    in_scale: float
+
+
+@dataclass(frozen=True)
 class BatchNorm:
     """y = (x - mean) / sqrt(var + eps) * gamma + beta per channel; all float32 [C].
 
@@ -193,6 +225,8 @@ FloatOp = Union[
     InputQuant,
     BinaryConv2d,
     BinaryLinear,
+    FullConv2d,
+    FullLinear,
     BatchNorm,
     BipolarQuant,
     Quant,

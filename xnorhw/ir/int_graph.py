@@ -7,6 +7,7 @@ result (or, for a product, whose sum before scale and bias) a tensor equals.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Union
 
@@ -24,6 +25,7 @@ __all__ = [
     "RoundingDependent",
     "Tensor",
     # operations
+    "FullProduct",
     "IntOp",
     "Lookup",
     "MaxPool",
@@ -36,6 +38,7 @@ __all__ = [
     "HostAffine",
     "HostBatchNorm",
     "HostClamp",
+    "HostFull",
     "HostOp",
 ]
 
@@ -75,6 +78,22 @@ class Product:
     """
 
     terms: tuple[Term, ...]
+    geometry: WindowGeometry
+    groups: int
+    pad_value: int
+
+
+@dataclass(frozen=True)
+class FullProduct:
+    """x conv weight of a full-precision layer, in units of 2^-frac; runs on the host.
+
+    ``weight`` int32 [O, I/groups, kh, kw] is the real weight times 2^frac; a linear layer has
+    a kernel of H x W.  Every partial sum lies below 2^53, so float64 forms it in any order.
+    ``pad_value`` is the integer value of padded taps in x's domain.
+    """
+
+    weight: npt.NDArray[np.int32]
+    frac: int
     geometry: WindowGeometry
     groups: int
     pad_value: int
@@ -130,7 +149,7 @@ class Real:
     in_scale: float = 1.0
 
 
-IntOp = Union[Lookup, Product, Threshold, MaxPool, Reshape, Real]
+IntOp = Union[Lookup, Product, FullProduct, Threshold, MaxPool, Reshape, Real]
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,23 @@ class HostClamp:
     high: float
 
 
-HostOp = Union[HostAffine, HostBatchNorm, HostClamp]
+@dataclass(frozen=True)
+class HostFull:
+    """A full-precision linear layer on real values: float32 [C, H, W] in, float32 [O, 1, 1] out.
+
+    q = rint(x * 2^in_frac), ties to even; y = float32(sum of q * weight) * 2^-(in_frac + frac),
+    then + bias where there is one.  ``weight`` int32 [O, C*H*W] in torch's order is the real
+    weight times 2^frac; the sum is an exact integer below 2^53, rounded to float32 once.
+    """
+
+    name: str
+    weight: npt.NDArray[np.int32]
+    frac: int
+    in_frac: int
+    bias: npt.NDArray[np.float32] | None
+
+
+HostOp = Union[HostAffine, HostBatchNorm, HostClamp, HostFull]
 
 
 @dataclass(frozen=True)
@@ -220,6 +255,18 @@ class IntGraph:
         if name == self.input_tensor.name:
             return self.input_tensor
         return self.node(name).output
+
+    def front(self, name: str) -> IntGraph:
+        """The graph up to tensor ``name``: what the host runs before the chip takes it."""
+        names = [node.output.name for node in self.nodes]
+        count = names.index(name) + 1 if name in names else 0
+        return dataclasses.replace(self, nodes=self.nodes[:count], output=name, host=())
+
+    def back(self, name: str) -> IntGraph:
+        """The graph behind tensor ``name``, its input then: what the host runs on the chip's result."""
+        names = [node.output.name for node in self.nodes]
+        count = names.index(name) + 1 if name in names else 0
+        return dataclasses.replace(self, nodes=self.nodes[count:], input_tensor=self.tensor(name))
 
     def users(self, name: str) -> tuple[IntNode, ...]:
         """The nodes that read tensor ``name``."""

@@ -28,10 +28,10 @@ def fold_lookups(context: Context, graph: IntGraph) -> IntGraph:
     end = first
     while end < len(nodes) and isinstance(nodes[end].op, Real):
         end += 1
-        if isinstance(context.op(nodes[end - 1].output.name), BipolarQuant):
+        if _is_sign(context, nodes[end - 1]):
             break
     chain = nodes[first:end]
-    if not chain or not isinstance(context.op(chain[-1].output.name), BipolarQuant):
+    if not chain or not _is_sign(context, chain[-1]):
         return graph
     source = graph.input_tensor
     assert source.type is not None
@@ -61,3 +61,7 @@ def fold_lookups(context: Context, graph: IntGraph) -> IntGraph:
     last = dataclasses.replace(chain[-1].output, type=BIPOLAR)
     made = IntNode(Lookup(folded), source.name, last)
     return dataclasses.replace(graph, nodes=(made, *nodes[end:]))
+
+
+def _is_sign(context: Context, node: IntNode) -> bool:
+    return isinstance(node.op, Real) and isinstance(context.op(node.op.node), BipolarQuant)

@@ -11,11 +11,14 @@ from xnorhw.ir.float_graph import (
     BipolarQuant,
     Flatten,
     FloatNode,
+    FullConv2d,
+    FullLinear,
     InputQuant,
     MaxPool2d,
 )
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import (
+    FullProduct,
     IntGraph,
     IntNode,
     IntOp,
@@ -29,6 +32,7 @@ from xnorhw.ir.int_graph import (
 )
 from xnorhw.ir.types import BIPOLAR, IntType, code, type_for_range
 from xnorhw.lower.context import Context, map_shape
+from xnorhw.lower.full import check_full_sums, integer_weight
 
 __all__ = ["reachable_range", "start"]
 
@@ -64,6 +68,7 @@ class _Builder:
         self.nodes: list[IntNode] = []
         self.last = given
         self.scale = context.graph.input.scale
+        self.real_full = ""
 
     def emit(self, op: IntOp, name: str, shape: tuple[int, int, int], kind: IntType | None) -> None:
         tensor = Tensor(name, shape, kind)
@@ -74,6 +79,7 @@ class _Builder:
         name, op = node.output.name, node.op
         shape = map_shape(node.output.shape)
         kind = self.last.type
+        self.check_behind_real(name, op)
         if isinstance(op, InputQuant):
             if self.nodes:
                 raise ModelError(
@@ -84,6 +90,8 @@ class _Builder:
             self.emit(Lookup(op.table), name, shape, op.type)
         elif isinstance(op, BinaryConv2d | BinaryLinear):
             self.product(name, op, shape)
+        elif isinstance(op, FullConv2d | FullLinear):
+            self.full(name, op, shape)
         elif isinstance(op, Flatten):
             self.emit(Reshape(), name, shape, kind)
         elif isinstance(op, MaxPool2d) and kind is not None:
@@ -128,9 +136,67 @@ class _Builder:
         self.emit(made, name, shape, type_for_range(int(low.min()), int(high.max())))
         self.emit(Real(name, after_sum=True, in_scale=scale), f"{name}:out", shape, None)
 
+    def full(self, name: str, op: FullConv2d | FullLinear, shape: tuple[int, int, int]) -> None:
+        kind = self.last.type
+        weight = integer_weight(op, name)
+        if kind is None:
+            self.full_on_real(name, op, shape)
+            return
+        scale = self.take_scale()
+        if isinstance(op, FullLinear) and op.in_frac is not None and scale * 2.0**op.in_frac < 1:
+            raise ModelError(
+                f"rounds its input to multiples of 2^-{op.in_frac}, which are coarser than the network's "
+                f"input, in steps of {scale}",
+                module=name,
+                remedy="Leave in_frac out: integer codes need no rounding",
+            )
+        if isinstance(op, FullConv2d):
+            made = FullProduct(weight, op.frac, op.geometry, op.groups, 0)
+        else:
+            made = FullProduct(weight[:, :, None, None], op.frac, WindowGeometry(kernel=(1, 1)), 1, 0)
+        check_full_sums(weight, np.float64(max(abs(kind.min), abs(kind.max))), name)
+        low, high = reachable_range(made, kind)
+        self.emit(made, name, shape, type_for_range(int(low.min()), int(high.max())))
+        self.emit(Real(name, after_sum=True, in_scale=scale * 2.0**-op.frac), f"{name}:out", shape, None)
 
-def reachable_range(product: Product, kind: IntType) -> tuple[np.ndarray, np.ndarray]:
+    def full_on_real(self, name: str, op: FullConv2d | FullLinear, shape: tuple[int, int, int]) -> None:
+        """A linear layer of the score path, left real until the tail moves to the host."""
+        if isinstance(op, FullConv2d):
+            raise ModelError(
+                "takes real values: a full-precision convolution is exact on integer codes and signs alone",
+                module=name,
+                remedy="Put xnn.Sign in front of it, or make it the network's first layer; real values can "
+                "be read by a last xnn.FullLinear with in_frac",
+            )
+        if op.in_frac is None:
+            raise ModelError(
+                "takes real values, whose sums have no exact form",
+                module=name,
+                remedy="Give it in_frac, the fraction bits to which it rounds its input (for example "
+                "in_frac=10), and measure the accuracy again; or put xnn.Sign in front of it",
+            )
+        self.take_scale()
+        self.real_full = name
+        self.emit(Real(name), f"{name}:out", shape, None)
+
+    def check_behind_real(self, name: str, op: object) -> None:
+        """Behind a layer that sums real values nothing may be an integer again."""
+        if self.real_full and isinstance(op, BinaryConv2d | BinaryLinear | FullConv2d | BipolarQuant):
+            raise ModelError(
+                f"takes real values in front of {name}; it can stand behind the last binary layer and the "
+                "last sign alone, where the scores are made",
+                module=self.real_full,
+                remedy="Feed it signs or integer codes: put xnn.Sign in front of it",
+            )
+
+
+def reachable_range(product: Product | FullProduct, kind: IntType) -> tuple[np.ndarray, np.ndarray]:
     """Per output channel the smallest and the largest sum that any input can make; int64 [O]."""
+    if isinstance(product, FullProduct):
+        # every input type reaches from at most 0 to at least 0, so a padded tap never widens this
+        weight = product.weight.astype(np.int64)
+        ends = np.stack([weight * kind.min, weight * kind.max])
+        return ends.min(axis=0).sum(axis=(1, 2, 3)), ends.max(axis=0).sum(axis=(1, 2, 3))
     low = high = None
     for term in product.terms:
         positive = (term.weight > 0).sum(axis=(1, 2, 3)).astype(np.int64)

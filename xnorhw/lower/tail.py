@@ -8,34 +8,57 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from xnorhw.golden import host
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.float_graph import BatchNorm, BinaryConv2d, BinaryLinear, Hardtanh, Relu
+from xnorhw.ir.float_graph import (
+    BatchNorm,
+    BinaryConv2d,
+    BinaryLinear,
+    FullConv2d,
+    FullLinear,
+    Hardtanh,
+    MaxPool2d,
+    Relu,
+)
 from xnorhw.ir.int_graph import (
+    FullProduct,
     HostAffine,
     HostBatchNorm,
     HostClamp,
+    HostFull,
     HostOp,
     IntGraph,
+    IntNode,
+    MaxPool,
     Product,
     Real,
     Reshape,
+    Tensor,
 )
 from xnorhw.lower.context import Context
+from xnorhw.lower.full import check_full_sums, integer_weight
+from xnorhw.lower.start import reachable_range
 
 __all__ = ["host_batch_norm", "move_tail_to_host"]
 
 
 def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
-    """Scale, bias, batch norm, ReLU and hardtanh behind the last product run on the host."""
-    products = [i for i, n in enumerate(graph.nodes) if isinstance(n.op, Product)]
-    if not products:
+    """Scale, bias, batch norm, ReLU, hardtanh and linear layers on real values run on the host.
+
+    A max-pool among them moves in front of them, onto the integer sums: each operation is
+    monotone in each channel, so the largest result is that of the largest sum, or of the
+    smallest where the channel falls.
+    """
+    products = [i for i, n in enumerate(graph.nodes) if isinstance(n.op, Product | FullProduct)]
+    if not any(isinstance(n.op, Product) for n in graph.nodes):
         raise ModelError(
             "the network has no binary layer",
             module="model",
             remedy="Use xnn.BinaryConv2d and xnn.BinaryLinear; see docs/own-model.md",
         )
     last = products[-1]
-    host: list[HostOp] = []
+    nodes = list(graph.nodes[: last + 1])
+    ops: list[HostOp] = []
     flat = False
     for node in graph.nodes[last + 1 :]:
         if isinstance(node.op, Reshape):
@@ -43,10 +66,9 @@ def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
             continue
         if not isinstance(node.op, Real):
             raise ModelError(
-                "the network ends in signs, not in scores: the integer sums of the last binary layer "
-                "must leave the chip",
+                "the network ends in signs, not in scores: the integer sums of the last layer make them",
                 module=node.output.name,
-                remedy="End the network with xnn.BinaryLinear or xnn.BinaryConv2d",
+                remedy="End the network with xnn.BinaryLinear, xnn.BinaryConv2d or xnn.FullLinear",
             )
         if flat and isinstance(context.op(node.op.node), BatchNorm):
             raise ModelError(
@@ -54,13 +76,57 @@ def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
                 module=node.op.node,
                 remedy="Put BatchNorm2d before the flatten",
             )
-        host.extend(_host_ops(context, node.op))
-    return dataclasses.replace(
+        pool = context.op(node.op.node)
+        if isinstance(pool, MaxPool2d):
+            sums = nodes[-1].output
+            pooled = Tensor(f"{node.output.name}:sums", node.output.shape, sums.type)
+            nodes.append(IntNode(MaxPool(pool.geometry, _falling(ops, sums.shape[0])), sums.name, pooled))
+            continue
+        found = _host_ops(context, node.op)
+        flat = flat and not isinstance(found[0], HostFull)
+        ops.extend(found)
+    tail = dataclasses.replace(
         graph,
-        nodes=graph.nodes[: last + 1],
-        output=graph.nodes[last].output.name,
-        host=tuple(host),
+        nodes=tuple(nodes),
+        output=nodes[-1].output.name,
+        host=tuple(ops),
     )
+    _check_full(tail, nodes[last])
+    return tail
+
+
+def _falling(ops: list[HostOp], channels: int) -> npt.NDArray[np.bool_]:
+    """Where what the operations make of a channel falls as its sum rises; bool [C]."""
+    falling = np.zeros(channels, np.bool_)
+    for op in ops:
+        scale = op.a if isinstance(op, HostBatchNorm) else op.scale if isinstance(op, HostAffine) else None
+        if scale is not None:
+            falling ^= scale < 0
+    return falling
+
+
+def _check_full(graph: IntGraph, last: IntNode) -> None:
+    """ModelError where the sum of a linear layer on real values can leave the integers of float64.
+
+    Every other operation is monotone in each channel, rounding included: its results at both
+    ends of its range bound all results.
+    """
+    kind = graph.tensor(last.input).type
+    assert isinstance(last.op, Product | FullProduct) and kind is not None
+    ends = np.stack(reachable_range(last.op, kind)).astype(np.float32)[:, :, None, None]
+    ends = np.broadcast_to(ends, (2, *graph.tensor(graph.output).shape))
+    for op in graph.host:
+        largest = np.abs(ends).max(axis=0).reshape(-1).astype(np.float64)
+        if not isinstance(op, HostFull):
+            ends = host(op, ends)
+            continue
+        steps = np.rint(largest * 2.0**op.in_frac)
+        check_full_sums(op.weight, steps, op.name)
+        weight = np.abs(op.weight.astype(np.float64))
+        # rounded up: a bound that rounding made smaller would be none
+        reach = weight @ steps * 2.0 ** -(op.in_frac + op.frac) + (0 if op.bias is None else np.abs(op.bias))
+        top = np.nextafter(reach.astype(np.float32), np.float32(np.inf))
+        ends = np.stack([-top, top])[:, :, None, None]
 
 
 def _host_ops(context: Context, real: Real) -> list[HostOp]:
@@ -72,6 +138,14 @@ def _host_ops(context: Context, real: Real) -> list[HostOp]:
             ops.append(HostAffine(f"{name}:in", np.array([real.in_scale], np.float32), None))
         ops.append(HostAffine(name, _product_scale(op), op.bias))
         return ops
+    if isinstance(op, FullLinear) and not real.after_sum:
+        assert op.in_frac is not None
+        return [HostFull(name, integer_weight(op, name), op.frac, op.in_frac, op.bias)]
+    if isinstance(op, FullConv2d | FullLinear):
+        # one step of the sum is worth a power of two: exact
+        step = HostAffine(f"{name}:in", np.array([real.in_scale], np.float32), None)
+        scale = None if op.in_scale == 1.0 else np.array([op.in_scale], np.float32)
+        return [step] if scale is None and op.bias is None else [step, HostAffine(name, scale, op.bias)]
     if isinstance(op, BatchNorm):
         a, b = host_batch_norm(op)
         return [HostBatchNorm(name, a, b, (op.mean * a).astype(np.float32))]
@@ -80,9 +154,10 @@ def _host_ops(context: Context, real: Real) -> list[HostOp]:
     if isinstance(op, Hardtanh):
         return [HostClamp(name, op.low, op.high)]
     raise ModelError(
-        f"({context.graph.kind(name)}) behind the last binary layer has no form on the host",
+        f"({context.graph.kind(name)}) behind the last sum has no form on the host",
         module=name,
-        remedy="End the network with the last binary layer, its batch norm or a ReLU",
+        remedy="End the network with the last binary layer, its batch norm, a ReLU, a max-pool or "
+        "xnn.FullLinear",
     )
 
 

@@ -12,6 +12,7 @@ from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Rounding
 from xnorhw.ir.float_graph import BatchNorm, BipolarQuant, MaxPool2d, MultiThreshold, Quant
 from xnorhw.ir.int_graph import (
+    FullProduct,
     IntGraph,
     IntNode,
     IntOp,
@@ -43,7 +44,7 @@ def fold_thresholds(context: Context, graph: IntGraph) -> IntGraph:
     while rest:
         node = rest.pop(0)
         nodes.append(node)
-        if not isinstance(node.op, Product):
+        if not isinstance(node.op, Product | FullProduct):
             continue
         end = _sign_behind(context, rest)
         if end is None:
@@ -59,7 +60,7 @@ def fold_thresholds(context: Context, graph: IntGraph) -> IntGraph:
 def _sign_behind(context: Context, rest: list[IntNode]) -> int | None:
     """How many nodes of ``rest`` the chain up to its sign has; None where none follows."""
     for i, node in enumerate(rest):
-        if isinstance(node.op, Product):
+        if isinstance(node.op, Product | FullProduct):
             return None
         if isinstance(node.op, Real) and not node.op.after_sum:
             op = context.op(node.op.node)
@@ -83,7 +84,7 @@ class _Chain:
         self.product = product
         self.nodes = nodes
         self.sign = nodes[-1].output.name
-        assert isinstance(product.op, Product)
+        assert isinstance(product.op, Product | FullProduct)
         source = graph.tensor(product.input).type or BIPOLAR
         self.low, self.high = reachable_range(product.op, source)
         self._check(graph)

@@ -1,7 +1,8 @@
-"""What a user trains with: quantizers, binary layers, the XNOR-Net step, networks, recipes."""
+"""What a user trains with: quantizers, layers, the XNOR-Net step, networks, recipes."""
 
 from __future__ import annotations
 
+from xnorhw.nn.full import FullConv2d, FullLinear
 from xnorhw.nn.layers import BinaryConv2d, BinaryLinear, FrozenBinaryConv2d, FrozenBinaryLinear
 from xnorhw.nn.networks import digits
 from xnorhw.nn.quantizers import BinaryWeight, InputQuant, Sign, channel_scale, layer_scale, sign
@@ -29,6 +30,8 @@ __all__ = [
     "BinaryLinear",
     "FrozenBinaryConv2d",
     "FrozenBinaryLinear",
+    "FullConv2d",
+    "FullLinear",
     # training
     "XnorStep",
     # networks and recipes

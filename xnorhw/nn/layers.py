@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from typing import Union
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnorhw.nn.exact import exact_sum
+from xnorhw.nn.geometry import Padding, Size, conv_pads, pads_of, pair_of
 from xnorhw.nn.quantizers import BinaryWeight, ScaleKind
 
 __all__ = [
@@ -20,12 +20,7 @@ __all__ = [
     "FrozenBinaryConv2d",
     "FrozenBinaryLinear",
     "LinearBase",
-    "Padding",
 ]
-
-Padding = Union[int, tuple[int, int], tuple[int, int, int, int]]
-"""Padding: all sides; (y, x); or (left, right, top, bottom)."""
-Size = Union[int, tuple[int, int]]
 
 
 class _BinaryBase(nn.Module):
@@ -88,9 +83,9 @@ class ConvBase(_BinaryBase):
     def _set_geometry(
         self, stride: Size, padding: Padding, dilation: Size, groups: int, pad_value: float
     ) -> None:
-        self.stride = _pair(stride, "stride", 1)
-        self.pads = _pads(padding)
-        self.dilation = _pair(dilation, "dilation", 1)
+        self.stride = pair_of(stride, "stride", 1)
+        self.pads = pads_of(padding)
+        self.dilation = pair_of(dilation, "dilation", 1)
         self.groups = operator.index(groups)
         if not np.isfinite(pad_value):
             raise ValueError(f"pad_value is finite, not {pad_value}")
@@ -174,7 +169,7 @@ class BinaryConv2d(ConvBase):
         self._set_geometry(stride, padding, dilation, groups, pad_value)
         self._set_in_scale(in_scale)
         self.quant = BinaryWeight(scale)
-        kernel = _pair(kernel_size, "kernel_size", 1)
+        kernel = pair_of(kernel_size, "kernel_size", 1)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.xavier_uniform_(self.weight)
@@ -192,7 +187,7 @@ class BinaryConv2d(ConvBase):
             conv.out_channels,
             (conv.kernel_size[0], conv.kernel_size[1]),
             stride=(conv.stride[0], conv.stride[1]),
-            padding=_conv_pads(conv),
+            padding=conv_pads(conv),
             dilation=(conv.dilation[0], conv.dilation[1]),
             groups=conv.groups,
             bias=conv.bias is not None,
@@ -369,33 +364,3 @@ def _adopt(layer: BinaryConv2d | BinaryLinear, source: nn.Conv2d | nn.Linear) ->
     if source.bias is not None:
         layer.bias = nn.Parameter(source.bias.detach().clone(), requires_grad=source.bias.requires_grad)
     layer.train(source.training)
-
-
-def _pair(value: Size, name: str, least: int) -> tuple[int, int]:
-    sizes = value if isinstance(value, tuple | list) else (value, value)
-    pair = tuple(operator.index(v) for v in sizes)
-    if len(pair) != 2 or min(pair) < least:
-        raise ValueError(f"{name} is an int or a pair (y, x) of at least {least}, not {value}")
-    return pair[0], pair[1]
-
-
-def _pads(padding: int | tuple[int, ...]) -> tuple[int, int, int, int]:
-    given = padding if isinstance(padding, tuple | list) else (padding,) * 4
-    sides = tuple(operator.index(v) for v in given)
-    if len(sides) == 2:
-        sides = (sides[1], sides[1], sides[0], sides[0])
-    if len(sides) != 4 or min(sides) < 0:
-        raise ValueError(f"padding is an int, a pair (y, x) or (left, right, top, bottom), not {padding}")
-    return sides[0], sides[1], sides[2], sides[3]
-
-
-def _conv_pads(conv: nn.Conv2d) -> tuple[int, int, int, int]:
-    if conv.padding == "valid":
-        return 0, 0, 0, 0
-    if conv.padding == "same":
-        totals = [d * (k - 1) for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
-        # torch puts the odd pixel to the right and to the bottom
-        top, left = (t // 2 for t in totals)
-        return left, totals[1] - left, top, totals[0] - top
-    assert not isinstance(conv.padding, str)
-    return _pads(conv.padding)

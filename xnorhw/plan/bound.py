@@ -10,7 +10,7 @@ from math import ceil, prod
 
 from xnorhw.board import Board
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import IntGraph, Lookup, Product
+from xnorhw.ir.int_graph import IntGraph, Product, Tensor
 from xnorhw.plan.folding import Folding
 
 __all__ = ["bound_cycles", "layer_bounds"]
@@ -26,8 +26,9 @@ def bound_cycles(graph: IntGraph, folding: Folding, board: Board, clock_mhz: flo
     pixels a clock, folds = taps x ceil(C / SIMD) for SIMD <= C, else taps x C / SIMD.  A
     kernel that covers its whole map is a linear layer: one pixel in, one out.
     """
-    beats_in = ceil(_input_bits(graph) / board.stream_bits)
-    beats_out = ceil(prod(graph.tensor(graph.output).shape) * _RESULT_BITS / board.stream_bits)
+    products = [node for node in graph.nodes if isinstance(node.op, Product)]
+    beats_in = ceil(_input_bits(graph.tensor(products[0].input)) / board.stream_bits)
+    beats_out = ceil(prod(products[-1].output.shape) * _RESULT_BITS / board.stream_bits)
     bytes_a_clock = board.ddr_gbytes_per_s * 1000 / (clock_mhz or board.clock_mhz)
     ddr = ceil((beats_in + beats_out) * board.stream_bits / 8 / bytes_a_clock)
     return max(beats_in, beats_out, ddr, *(clocks for _, clocks in layer_bounds(graph, folding)))
@@ -56,11 +57,6 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
     return bounds
 
 
-def _input_bits(graph: IntGraph) -> int:
-    tensor = graph.input_tensor
-    for node in graph.nodes:
-        if not isinstance(node.op, Lookup):
-            break
-        tensor = node.output
+def _input_bits(tensor: Tensor) -> int:
     assert tensor.type is not None
     return prod(tensor.shape) * (1 if tensor.type.bits == 1 else 8)

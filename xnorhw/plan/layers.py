@@ -1,4 +1,9 @@
-"""The integer graph as the chain of layers that the chip runs, or a refusal that says why not."""
+"""The integer graph as the chain of layers that the chip runs, or a refusal that says why not.
+
+A network is cut in three: what stands before the first binary product runs on the host
+(lookups, full-precision layers and their thresholds and pools), the chain of binary products
+runs on the chip, and what follows the last product's sums runs on the host again.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,10 @@ import numpy as np
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import IntGraph, IntNode, Lookup, MaxPool, Product, Tensor, Threshold
+from xnorhw.ir.int_graph import FullProduct, IntGraph, IntNode, MaxPool, Product, Tensor, Threshold
 from xnorhw.ir.types import IntType
 
-__all__ = ["ChipLayer", "ChipPool", "chip_input", "chip_layers"]
+__all__ = ["ChipLayer", "ChipPool", "chip_input", "chip_layers", "chip_output"]
 
 _MAX_CODE_BITS = 8
 _RESULT_BITS = 32
@@ -124,49 +129,60 @@ class ChipLayer:
 
 
 def chip_input(graph: IntGraph) -> Tensor:
-    """The tensor that enters the chip: what the lookups at the front, run by the host, give."""
-    tensor = graph.input_tensor
-    for node in graph.nodes:
-        if not isinstance(node.op, Lookup):
-            break
-        tensor = node.output
-    return tensor
+    """The tensor that enters the chip: what the first binary product reads."""
+    first, _ = _chip_part(graph)
+    return graph.tensor(graph.nodes[first].input)
 
 
-def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
-    """Cut the chain of nodes behind the host's lookups into layers.
+def chip_output(graph: IntGraph) -> Tensor:
+    """The tensor that leaves the chip: the sums of the last binary product."""
+    _, last = _chip_part(graph)
+    return graph.nodes[last].output
 
-    Accepted: products of one term on +-1 or on codes of 1 to 8 bits, each but the last
-    followed by one threshold a channel and any number of pools.  Raises ModelError naming
-    the module for everything else.
-    """
-    nodes = [n for n in graph.nodes if not isinstance(n.op, Lookup)]
-    source = chip_input(graph)
-    _check_chain(graph, nodes, source)
-    layers: list[ChipLayer] = []
-    while nodes:
-        layer, nodes = _take_layer(nodes, source, len(layers))
-        layers.append(layer)
-        source = layer.output
-    if not layers:
+
+def _chip_part(graph: IntGraph) -> tuple[int, int]:
+    """Indices of the first and the last binary product among the nodes."""
+    products = [i for i, node in enumerate(graph.nodes) if isinstance(node.op, Product)]
+    if not products:
         raise ModelError(
             "the network has no binary layer, so there is nothing to put on the chip",
             module=graph.output,
             remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear",
         )
-    if layers[-1].threshold is not None:
+    return products[0], products[-1]
+
+
+def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
+    """Cut the chain of nodes from the first to the last binary product into layers.
+
+    Accepted: products of one term on +-1 or on codes of 1 to 8 bits, each but the last
+    followed by one threshold a channel and any number of pools.  The last one's threshold
+    and pools, where a full-precision layer follows, are the host's.  Raises ModelError naming
+    the module for everything else.
+    """
+    _check_chain(graph)
+    first, last = _chip_part(graph)
+    kind = graph.tensor(graph.output).type
+    if kind is not None and kind.is_bipolar:
         raise ModelError(
-            "the network ends in a sign: integer sums leave the chip, not bits",
-            module=layers[-1].output.name,
-            remedy="End the network with a BinaryLinear or BinaryConv2d",
+            "the network ends in a sign: its last tensor must be integer sums, not bits",
+            module=graph.output,
+            remedy="End the network with a BinaryLinear, a BinaryConv2d or a FullLinear",
         )
+    nodes = list(graph.nodes[first : last + 1])
+    source = chip_input(graph)
+    layers: list[ChipLayer] = []
+    while nodes:
+        layer, nodes = _take_layer(nodes, source, len(layers))
+        layers.append(layer)
+        source = layer.output
     return tuple(layers)
 
 
-def _check_chain(graph: IntGraph, nodes: list[IntNode], source: Tensor) -> None:
+def _check_chain(graph: IntGraph) -> None:
     """Nodes must read one another in order: units are wired in a row."""
-    expected = source.name
-    for node in nodes:
+    expected = graph.input_tensor.name
+    for node in graph.nodes:
         if node.input != expected:
             raise ModelError(
                 f"it reads {node.input}, which another module reads as well: the chip runs one chain",
@@ -207,6 +223,14 @@ def _take_layer(nodes: list[IntNode], source: Tensor, index: int) -> tuple[ChipL
 
 
 def _misplaced(node: IntNode) -> ModelError:
+    if isinstance(node.op, FullProduct):
+        return ModelError(
+            "it is in full precision between two binary layers: the chip runs the binary layers as one "
+            "chain, and the host what stands before and behind it",
+            module=node.output.name,
+            remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
+            "or every one behind it full-precision",
+        )
     kind = type(node.op).__name__
     return ModelError(
         f"a {kind} cannot stand here: the chip runs products, each followed by one threshold and by pools",
