@@ -2,11 +2,12 @@
 
 from xnorhw.check.compare import Comparison, Difference, compare
 from xnorhw.check.torch_link import check_torch
-from xnorhw.check.verdict import Accuracy, Link, Verdict
+from xnorhw.check.verdict import Accuracy, Approximation, Link, Verdict
 from xnorhw.check.verify import Level, verify_build
 
 __all__ = [
     "Accuracy",
+    "Approximation",
     "Comparison",
     "Difference",
     "Level",

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
+from xnorhw.check.approximate import measure_approximation
+from xnorhw.check.c_link import CLink
 from xnorhw.check.compare import Comparison, Difference, compare
 from xnorhw.check.consistency import check_folding_is_the_builds, check_model_is_the_builds
 from xnorhw.check.hls_link import HlsLink
@@ -23,9 +25,11 @@ from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
 from xnorhw.emit import folder as build_folder
 from xnorhw.emit.store import StoredBuild
 from xnorhw.frontends import TorchEvaluator, load_model_file
-from xnorhw.golden.codes import random_codes
+from xnorhw.golden.codes import random_codes, values_of
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.int_graph import Product
+from xnorhw.ir.grid import round_to_grid
+from xnorhw.ir.int_graph import FullProduct, Product
+from xnorhw.sim.engine_run import read_engine
 
 __all__ = ["Level", "verify_build"]
 
@@ -34,9 +38,6 @@ Progress = Callable[[str], None]
 Codes = npt.NDArray[np.int64]
 
 CHUNK = 64
-FORMS = ("hls", "rtl")
-"""The links that "full" runs besides golden; the others' forms are not emitted."""
-
 RANDOM_SEED = 1
 
 
@@ -78,11 +79,11 @@ def verify_build(
     check_folding_is_the_builds(stored)
     memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
     file = load_model_file(stored.model)
-    evaluator = TorchEvaluator(file.graph)
-    forms: dict[str, HlsLink | RtlLink] = {}
+    evaluator = TorchEvaluator(round_to_grid(file.graph))
+    forms: dict[str, CLink | HlsLink | RtlLink] = {}
     rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
     if rtl is not None:
-        forms = {form.name: form for form in (HlsLink(stored, progress=progress), rtl)}
+        forms = {form.name: form for form in _forms(stored, rtl, progress)}
     torch_sum = Comparison()
     sums = {name: Comparison() for name in forms}
     ties: list[int] = []
@@ -102,7 +103,7 @@ def verify_build(
             compared, found = form.check(tensors, start)
             sums[name] += compared
             if link.torch_decisions is not None:
-                decisions[name].append(_decide(stored, found))
+                decisions[name].append(_decide(stored, _behind_chip(stored, found)))
     links = [
         Link("golden", "torch and NumPy", "", *_counts(torch_sum)),
         Link(ROM_LINK, "every word of the memory files and of the C++ ROMs", "", *_counts(memories)),
@@ -110,10 +111,10 @@ def verify_build(
     for name in LINKS[1:]:
         if name in forms:
             links.append(Link(name, forms[name].ran, "", *_counts(sums[name])))
-        elif name in FORMS:
-            links.append(Link(name, "", "not asked for: xnorhw verify runs it"))
+        elif level == "full":
+            links.append(Link(name, "", "this form is not in the build folder: build again"))
         else:
-            links.append(Link(name, "", "this form is not emitted"))
+            links.append(Link(name, "", "not asked for: xnorhw verify runs it"))
     return Verdict(
         frames=len(chosen.codes),
         real=chosen.real,
@@ -127,7 +128,16 @@ def verify_build(
         cycles_per_frame=rtl.cycles_per_frame if rtl is not None else None,
         latency_cycles=rtl.latency_cycles if rtl is not None else None,
         bound_cycles=stored.plan.figures.bound_cycles,
+        approximation=measure_approximation(file.graph, values_of(stored.graph, chosen.codes)),
     )
+
+
+def _forms(
+    stored: StoredBuild, rtl: RtlLink, progress: Progress | None
+) -> tuple[CLink | HlsLink | RtlLink, ...]:
+    """The forms besides golden; a folder from before there was a CPU engine has none."""
+    c = (CLink(stored, progress=progress),) if read_engine(stored.folder) else ()
+    return (*c, HlsLink(stored, progress=progress), rtl)
 
 
 def _with_kept_integers(
@@ -146,7 +156,7 @@ def _with_layer(stored: StoredBuild, first: Difference | None) -> Difference | N
     """Name the binary layer behind the tensor: what a user looks for in the network."""
     layer = ""
     for node in stored.graph.nodes:
-        if isinstance(node.op, Product):
+        if isinstance(node.op, Product | FullProduct):
             layer = node.output.name
         if first is not None and node.output.name == first.tensor:
             return dataclasses.replace(first, layer=layer)
@@ -207,6 +217,12 @@ def _check_classes(stored: StoredBuild, labels: npt.NDArray[np.int64] | None) ->
 
 def _decide(stored: StoredBuild, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.asarray(golden.scores(stored.graph, sums).argmax(axis=1), np.int64)
+
+
+def _behind_chip(stored: StoredBuild, found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The last integer sums that the host makes of what left the chip."""
+    back = stored.graph.back(stored.plan.output_tensor)
+    return np.asarray(golden.run(back, found)[back.output], np.int64)
 
 
 def _accuracies(chosen: _Frames, decisions: dict[str, list[npt.NDArray[np.int64]]]) -> tuple[Accuracy, ...]:

@@ -1,0 +1,219 @@
+/* The executor: walks a network's layers. */
+#include "xh_run.h"
+
+#include <string.h>
+
+#include "xh_engine.h"
+
+const char *xh_status_text(int status)
+{
+    switch ((xh_status)status) {
+    case XH_OK:
+        return "no error";
+    case XH_NO_MEMORY:
+        return "there is not enough memory for the engine";
+    case XH_UNKNOWN_PATH:
+        return "no such path in this library: XH_PATH is one of avx512, avx2, ssse3, popcnt (x86), neon (ARM) "
+               "or plain";
+    case XH_NO_PATH:
+        return "this processor lacks the instructions of the path that was asked for or built";
+    case XH_BAD_NETWORK:
+        return "the network's tables describe a layer that the engine does not run";
+    case XH_BAD_INPUT:
+        return "an input value lies outside of the range that the network was declared to take";
+    case XH_BAD_ARGUMENT:
+        return "a pointer is null, or the network has no such part";
+    case XH_BAD_SIZE:
+        return "a buffer's length is not what the network takes or gives";
+    case XH_NO_THREADS:
+        return "threads could not be started: build with -DXH_THREADS -pthread, ask for 1 to 64";
+    }
+    return "unknown status";
+}
+
+size_t xh_input_bytes(const xh_network *network)
+{
+    const xh_tensor *input = &network->tensor[0];
+    return input->format == XH_BITS ? xh_tensor_count(input) : xh_tensor_bytes(input);
+}
+
+static void show(xh_engine *engine, int32_t tensor, const void *data)
+{
+    const xh_tensor *t = &engine->network->tensor[tensor];
+    if (engine->trace == NULL)
+        return;
+    xh_values64(t, data, engine->traced);
+    engine->trace(engine->trace_context, tensor, engine->traced, xh_tensor_count(t));
+}
+
+/* The user's frame as tensor 0: packed, or checked and read in place. */
+static int take_input(xh_engine *engine, const void *input, size_t bytes, const void **from)
+{
+    const xh_network *n = engine->network;
+    const xh_tensor *t = &n->tensor[0];
+    if (bytes != xh_input_bytes(n))
+        return XH_BAD_SIZE;
+    if (t->format == XH_BITS) {
+        const int8_t *value = input;
+        uint32_t *word = engine->map[1];
+        const size_t pixels = (size_t)t->height * (size_t)t->width;
+        for (size_t p = 0; p < pixels; p++) {
+            for (int32_t c0 = 0; c0 < t->channels; c0 += 32) {
+                const int32_t many = t->channels - c0 < 32 ? t->channels - c0 : 32;
+                uint32_t bits = 0;
+                for (int32_t b = 0; b < many; b++, value++) {
+                    if (*value != 1 && *value != -1)
+                        return XH_BAD_INPUT;
+                    bits |= (uint32_t)(*value > 0) << b;
+                }
+                *word++ = bits;
+            }
+        }
+        *from = engine->map[1];
+        return XH_OK;
+    }
+    *from = input;
+    if (t->format != XH_U8 && t->format != XH_I8) {
+        memcpy(engine->map[1], input, bytes); /* the caller's bytes need not be aligned */
+        *from = engine->map[1];
+    }
+    if (n->input_low != n->input_high) {
+        const size_t count = xh_tensor_count(t);
+        for (size_t i = 0; i < count; i++) {
+            const int64_t v = xh_value(t, *from, i);
+            if (v < n->input_low || v > n->input_high)
+                return XH_BAD_INPUT;
+        }
+    }
+    return XH_OK;
+}
+
+static void product(xh_engine *engine, const xh_layer *layer, const xh_tensor *in, const void *from,
+                    const xh_tensor *out, void *to)
+{
+    const xh_product *p = layer->data;
+    if (p->sign == NULL) {
+        xh_run_product(engine, p, in, from, out, to, NULL);
+        return;
+    }
+    const int fuses = xh_product_fuses(p, in, out);
+    if (engine->trace != NULL || !fuses) {
+        const xh_tensor sums = {NULL, out->channels, out->height, out->width, XH_I32};
+        xh_run_product(engine, p, in, from, out, to, engine->sums);
+        show(engine, p->sums, engine->sums);
+        if (!fuses)
+            xh_sign_run(p->sign, p->groups, &sums, engine->sums, out, to);
+    }
+    if (fuses)
+        xh_run_product(engine, p, in, from, out, to, NULL);
+}
+
+/* Layers [first, end) from `from`, the tensor that layer `first` reads; `*result` is the last. */
+static int walk(xh_engine *engine, int32_t first, int32_t end, const void *from, const void **result)
+{
+    const xh_network *n = engine->network;
+    for (int32_t i = first; i < end; i++) {
+        const xh_layer *layer = &n->layer[i];
+        const xh_tensor *in = &n->tensor[layer->input], *out = &n->tensor[layer->output];
+        void *to = engine->map[i & 1];
+        int status = XH_OK;
+        switch (layer->kind) {
+        case XH_LOOKUP:
+            status = xh_lookup_run(layer->data, in, from, out, to);
+            break;
+        case XH_PRODUCT:
+            product(engine, layer, in, from, out, to);
+            break;
+        case XH_FULL:
+            xh_run_full(engine, layer->data, in, from, out, to);
+            break;
+        case XH_SIGN:
+            xh_sign_run(layer->data, 1, in, from, out, to);
+            break;
+        case XH_LEVELS:
+            xh_levels_run(layer->data, in, from, out, to);
+            break;
+        case XH_POOL:
+            xh_pool_run(layer->data, in, from, out, to);
+            break;
+        case XH_RESHAPE:
+            xh_reshape_run(in, from, out, to);
+            break;
+        }
+        if (status != XH_OK)
+            return status;
+        show(engine, layer->output, to);
+        from = to;
+    }
+    *result = from;
+    return XH_OK;
+}
+
+static const xh_tensor *last_tensor(const xh_network *n)
+{
+    return &n->tensor[n->layers ? n->layer[n->layers - 1].output : 0];
+}
+
+int xh_run(xh_engine *engine, const void *input, size_t input_bytes, float *scores)
+{
+    const void *from, *sums;
+    if (engine == NULL || input == NULL || scores == NULL)
+        return XH_BAD_ARGUMENT;
+    int status = take_input(engine, input, input_bytes, &from);
+    if (status != XH_OK)
+        return status;
+    show(engine, 0, from);
+    status = walk(engine, 0, engine->network->layers, from, &sums);
+    if (status == XH_OK)
+        xh_host_run(engine, last_tensor(engine->network), sums, scores);
+    return status;
+}
+
+int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *frame, size_t frame_bytes)
+{
+    const void *from, *codes;
+    if (engine == NULL || input == NULL || frame == NULL || engine->network->chip_input < 0)
+        return XH_BAD_ARGUMENT;
+    const xh_network *n = engine->network;
+    const xh_tensor *t = &n->tensor[n->chip_input];
+    const size_t count = xh_tensor_count(t);
+    if (frame_bytes < (t->format == XH_BITS ? (count + 7) / 8 : count))
+        return XH_BAD_SIZE;
+    int status = take_input(engine, input, input_bytes, &from);
+    if (status != XH_OK)
+        return status;
+    show(engine, 0, from);
+    status = walk(engine, 0, n->front_layers, from, &codes);
+    if (status != XH_OK)
+        return status;
+    if (t->format != XH_BITS && xh_tensor_bytes(t) == count) {
+        memcpy(frame, codes, count);
+        memset(frame + count, 0, frame_bytes - count);
+        return XH_OK;
+    }
+    memset(frame, 0, frame_bytes);
+    for (size_t i = 0; i < count; i++) {
+        const int64_t v = xh_value(t, codes, i);
+        if (t->format == XH_BITS)
+            frame[i / 8] = (uint8_t)(frame[i / 8] | (v > 0) << (i % 8));
+        else
+            frame[i] = (uint8_t)(v & 255);
+    }
+    return XH_OK;
+}
+
+int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *scores)
+{
+    const void *result;
+    if (engine == NULL || sums == NULL || scores == NULL || engine->network->chip_output < 0)
+        return XH_BAD_ARGUMENT;
+    const xh_network *n = engine->network;
+    const xh_tensor *t = &n->tensor[n->chip_output];
+    if (count != xh_tensor_count(t))
+        return XH_BAD_SIZE;
+    show(engine, n->chip_output, sums);
+    const int status = walk(engine, n->back_layer, n->layers, sums, &result);
+    if (status == XH_OK)
+        xh_host_run(engine, last_tensor(n), result, scores);
+    return status;
+}

@@ -1,0 +1,51 @@
+"""benchmarks/cpu.py measures what it says: equal outputs on every path, loops that agree, figures kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import cpu, cpu_arm
+from tests.engine.library import ARM, NATIVE, X86
+
+
+def test_layers_of_all_paths_are_equal(tmp_path: Path) -> None:
+    NATIVE.skip_unless_here()
+    library = cpu.library(tmp_path)
+    plain = cpu.EngineLayer(library, "plain", 9, 64)
+    assert plain.here and not cpu.EngineLayer(library, "none", 9, 64).here
+    for path in X86:
+        layer = cpu.EngineLayer(library, path, 9, 64)
+        if layer.here:
+            assert np.array_equal(layer.output(), plain.output())
+            assert layer.seconds(2) > 0
+
+
+def test_interleaving_leaves_a_missing_peer_out(tmp_path: Path) -> None:
+    NATIVE.skip_unless_here()
+    layer = cpu.EngineLayer(cpu.library(tmp_path), "plain", 5, 32)
+    times = cpu.interleave(layer, None, {"there": lambda: 1.0, "missing": lambda: None}, 3)
+    assert len(times.engine) == len(times.peers["there"]) == 3
+    assert (times.against("there") or 0) > 1
+    assert times.against("missing") is None
+
+
+def test_inner_loop_is_the_one_that_counts() -> None:
+    text = ".L2:\nvcnt.8 q0, q0\nbne .L2\n.L3:\nvcnt.8 q0, q0\nvcnt.8 q1, q1 @ two\nbgt .L3\nb .L9\n"
+    assert cpu_arm.inner_loop(text) == ["vcnt.8 q0, q0", "vcnt.8 q1, q1", "bgt .L3"]
+
+
+@pytest.mark.long
+def test_instructions_on_arm(tmp_path: Path) -> None:
+    """Counted, hence the same on every machine with this compiler's major version."""
+    ARM.skip_unless_here()
+    for count in cpu_arm.count(tmp_path):
+        assert count.macs_an_instruction >= (20 if count.channels >= 128 else 12), count
+
+
+@pytest.mark.long
+def test_the_papers_loops_agree(tmp_path: Path) -> None:
+    NATIVE.skip_unless_here()
+    assert cpu.paper_ratio(cpu.library(tmp_path), 3) >= 58

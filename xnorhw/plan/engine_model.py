@@ -1,0 +1,172 @@
+"""A network as the CPU engine runs it: the structs of templates/engine/xh_layers.h, as data."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Union
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.int_graph import HostOp, Lookup
+
+__all__ = [
+    # network
+    "EngineLayer",
+    "EngineNetwork",
+    "EngineTensor",
+    "Format",
+    # steps
+    "EngineTerm",
+    "FullStep",
+    "LevelsStep",
+    "LookupStep",
+    "PoolStep",
+    "ProductStep",
+    "ReshapeStep",
+    "SignStep",
+    "SignTable",
+    "Step",
+]
+
+
+class Format(enum.Enum):
+    """How a tensor's elements lie in memory; the value is the name in xh_layers.h."""
+
+    BITS = "XH_BITS"
+    U8 = "XH_U8"
+    I8 = "XH_I8"
+    U16 = "XH_U16"
+    I16 = "XH_I16"
+    I32 = "XH_I32"
+    I64 = "XH_I64"
+
+
+@dataclass(frozen=True)
+class EngineTensor:
+    """A tensor of ``shape`` (C, H, W).
+
+    ``golden`` is False for one that the integer graph has not: a map whose bits are put
+    together as a vector for the linear layer behind.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    format: Format
+    golden: bool = True
+
+
+@dataclass(frozen=True)
+class SignTable:
+    """bit = (sum >= at) ^ flip.
+
+    ``at`` int32 [positions][padded channels]; ``flip`` uint32 [ceil(C / 32)], or None where no
+    channel is flipped.
+    """
+
+    at: npt.NDArray[np.int32]
+    flip: npt.NDArray[np.uint32] | None
+
+
+@dataclass(frozen=True)
+class EngineTerm:
+    """A term's weights, packed: ``bits`` uint32 for an input of bits, ``lanes`` uint16 for one of codes."""
+
+    coefficient: int
+    bits: npt.NDArray[np.uint32] | None
+    lanes: npt.NDArray[np.uint16] | None
+
+
+@dataclass(frozen=True)
+class LookupStep:
+    """y = table[x - first]."""
+
+    op: Lookup
+    first: int
+
+
+@dataclass(frozen=True)
+class ProductStep:
+    """A binary product, with its ``sign`` where that is fused; ``sums`` is then the sums' tensor, else -1."""
+
+    terms: tuple[EngineTerm, ...]
+    geometry: WindowGeometry
+    groups: int
+    pad_value: int
+    sign: SignTable | None
+    sums: int
+
+
+@dataclass(frozen=True)
+class FullStep:
+    """A product with integer weights int32 [O, kh, kw, I / groups]."""
+
+    weight: npt.NDArray[np.int32]
+    geometry: WindowGeometry
+    groups: int
+    pad_value: int
+
+
+@dataclass(frozen=True)
+class SignStep:
+    """One threshold a channel that stands alone."""
+
+    sign: SignTable
+
+
+@dataclass(frozen=True)
+class LevelsStep:
+    """Thresholds ``at`` int64 [positions, C, levels], ``falling`` uint8 [C], ``strict`` uint8 [levels]."""
+
+    at: npt.NDArray[np.int64]
+    falling: npt.NDArray[np.uint8]
+    strict: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PoolStep:
+    """A pool; ``minimum`` uint32 [ceil(C / 32)], or None where every channel takes the maximum."""
+
+    geometry: WindowGeometry
+    minimum: npt.NDArray[np.uint32] | None
+
+
+@dataclass(frozen=True)
+class ReshapeStep:
+    """[C, H, W] -> [C*H*W, 1, 1] in torch's order."""
+
+
+Step = Union[LookupStep, ProductStep, FullStep, SignStep, LevelsStep, PoolStep, ReshapeStep]
+
+
+@dataclass(frozen=True)
+class EngineLayer:
+    """One step: reads tensor ``input``, makes tensor ``output``, both indices."""
+
+    step: Step
+    input: int
+    output: int
+
+
+@dataclass(frozen=True)
+class EngineNetwork:
+    """What the generated C holds.
+
+    ``front_layers`` layers run before an accelerator, those from ``back_layer`` on behind it;
+    ``chip_input`` and ``chip_output`` are the indices of the tensors that enter and leave it,
+    -1 where there is none.  ``scores`` is their number.  Input values lie between
+    ``input_low`` and ``input_high``; both are 0 where the input's format holds no others.
+    """
+
+    tensors: tuple[EngineTensor, ...]
+    layers: tuple[EngineLayer, ...]
+    host: tuple[HostOp, ...]
+    scores: int
+    front_layers: int
+    back_layer: int
+    chip_input: int
+    chip_output: int
+    input_low: int
+    input_high: int
