@@ -26,8 +26,10 @@ def test_folder_holds_all_that_it_needs(plan: Plan) -> None:
         "sim/bench.cpp",
         "sim/bench.json",
         "sim/bench.py",
+        "sim/device.cpp",
         "sim/run.py",
         "sim/xh_bench.sv",
+        "sim/xh_dma.h",
         "sim/xh_monitor.sv",
         "sim/xh_probe.sv",
     ]

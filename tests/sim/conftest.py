@@ -65,3 +65,13 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> Emitted:
         sim.result_frames(plan, tensors[plan.output_tensor]),
         tmp_path_factory.mktemp("with a space") / "work",
     )
+
+
+@pytest.fixture(scope="session")
+def device_build(small_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The small network as a device: compiled once, with frames and their golden results."""
+    if missing_tools() and not os.environ.get("CI"):
+        pytest.skip("; ".join(f"{tool.name} is missing: {tool.remedy}" for tool in missing_tools()))
+    from tests.sim.device_fixtures import make_build
+
+    return make_build(small_build, tmp_path_factory.mktemp("device") / "work")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from xnorhw import resources
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["one_line", "render", "tcl_word"]
 
@@ -67,6 +69,9 @@ def _load(name: str) -> str | None:
 
 @functools.lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
+    # what reads a build runs where nothing is rendered: beside pynq, on the board
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_load),
         undefined=jinja2.StrictUndefined,

@@ -30,7 +30,7 @@ __all__ = [
     "vectors",
 ]
 
-_STATIC = ("Makefile", "bench.cpp", "bench.py", "run.py", "xh_probe.sv")
+_STATIC = ("Makefile", "bench.cpp", "bench.py", "device.cpp", "run.py", "xh_dma.h", "xh_probe.sv")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Compiles Verilog and the compiled bench to a program, once for each content."""
+"""Compiles Verilog and a C++ main program - the bench, the simulated device - once for each content."""
 
 from __future__ import annotations
 
@@ -12,21 +12,11 @@ from pathlib import Path
 from xnorhw.ir.errors import ToolError
 from xnorhw.sim.tools import require_tools, verilator_environment
 
-__all__ = ["compile_bench", "read_sources", "write_memories"]
+__all__ = ["compile_bench", "compile_device", "read_sources", "write_memories"]
 
 TOP = "xh_bench"
-PROGRAM = "bench"
 _FLAGS = (
-    *(
-        "--top-module",
-        TOP,
-        "--prefix",
-        "Vbench",
-        "--assert",
-        "--no-timing",
-        "-Wno-fatal",
-        "-Werror-USERERROR",
-    ),
+    *("--assert", "--no-timing", "-Wno-fatal", "-Werror-USERERROR"),
     *("--x-assign", "unique", "--x-initial", "unique"),
 )
 _SHOWN_LINES = 12
@@ -76,33 +66,63 @@ def compile_bench(files: Mapping[str, str], work: Path, *, waves: bool = False) 
     """
     require_tools()
     environment = verilator_environment()
-    flags = [*_FLAGS, *(["--trace-fst"] if waves else [])]
+    flags = ["--top-module", TOP, "--prefix", "Vbench", *_FLAGS, *(["--trace-fst"] if waves else [])]
     verilog = _verilog(files)
-    main = files["sim/bench.cpp"]
-    digest = hashlib.sha256(repr((flags, environment.get("VERILATOR_ROOT", ""), main)).encode())
-    for name, text in verilog.items():
+    cpp = {"main.cpp": files["sim/bench.cpp"]}
+    target = _target(work, "bench", (flags, environment.get("VERILATOR_ROOT", "")), {**cpp, **verilog})
+    return target if target.is_file() else _build(target, flags, cpp, verilog, environment)
+
+
+def compile_device(files: Mapping[str, str], work: Path, *, prefix: str = "accel") -> Path:
+    """The program of the simulated device: the packaged IP, whose top is called ``prefix``, and its DMA.
+
+    As ``compile_bench``; a program that is there already is used without any tool, so that
+    an environment without a simulator runs what another one compiled.
+    """
+    flags = ["--top-module", prefix, "--prefix", "Vdevice", *_FLAGS]
+    listed = files["rtl/files.f"].split()
+    verilog = {name: files[f"rtl/{name}"] for name in listed}
+    cpp = {"main.cpp": files["sim/device.cpp"], "xh_dma.h": files["sim/xh_dma.h"]}
+    target = _target(work, "device", (flags,), {**cpp, **verilog})
+    if target.is_file():
+        return target
+    require_tools()
+    return _build(target, flags, cpp, verilog, verilator_environment())
+
+
+def _target(work: Path, program: str, made_by: object, sources: Mapping[str, str]) -> Path:
+    """Where a program lies: in a folder named after all that it is made of."""
+    digest = hashlib.sha256(repr(made_by).encode())
+    for name, text in sources.items():
         digest.update(f"{name}\0{text}\0".encode())
-    target = work / f"bench-{digest.hexdigest()[:16]}"
-    if (target / PROGRAM).is_file():
-        return target / PROGRAM
+    return work / f"{program}-{digest.hexdigest()[:16]}" / program
+
+
+def _build(
+    target: Path,
+    flags: list[str],
+    cpp: Mapping[str, str],
+    verilog: Mapping[str, str],
+    environment: dict[str, str],
+) -> Path:
+    work, program = target.parent.parent, target.name
     work.mkdir(parents=True, exist_ok=True)
     # make cannot take a path with a space in it: compile in a folder that has none
     with tempfile.TemporaryDirectory(prefix="xh-") as temporary:
         here = Path(temporary)
-        for name, text in verilog.items():
+        for name, text in {**verilog, **cpp}.items():
             (here / name).write_text(text, encoding="utf-8", newline="\n")
-        (here / "main.cpp").write_text(main, encoding="utf-8", newline="\n")
-        _compile(here, flags, list(verilog), environment)
+        _compile(here, program, flags, list(verilog), environment)
         fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=work))
-        shutil.copy(here / PROGRAM, fresh / PROGRAM)
+        shutil.copy(here / program, fresh / program)
         try:
-            fresh.rename(target)
+            fresh.rename(target.parent)
         except OSError:  # another process was quicker with the same thing
             shutil.rmtree(fresh)
-    return target / PROGRAM
+    return target
 
 
-def _compile(here: Path, flags: list[str], names: list[str], environment: dict[str, str]) -> None:
+def _compile(here: Path, built: str, flags: list[str], names: list[str], environment: dict[str, str]) -> None:
     environment = dict(environment)
     program = "verilator"
     root = environment.get("VERILATOR_ROOT", "")
@@ -111,7 +131,7 @@ def _compile(here: Path, flags: list[str], names: list[str], environment: dict[s
         (here / "verilator").symlink_to(root)
         environment["VERILATOR_ROOT"] = str(here / "verilator")
         program = str(here / "verilator" / "bin" / "verilator_bin")
-    command = [program, "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{PROGRAM}"]
+    command = [program, "--cc", "--exe", "--build", "-j", "2", "-Mdir", "obj", "-o", f"../{built}"]
     try:
         done = subprocess.run(
             [*command, *flags, "main.cpp", *names],
