@@ -200,9 +200,9 @@ def _units() -> list[str]:
 def files(plan: Plan, board: Board, prefix: str = "accel") -> dict[str, str]:
     """The Vivado project of a plan: path inside the build folder -> text.
 
-    ``vivado/`` holds the Tcl, a Makefile and a README, ``pynq/README.md`` what stands there
-    until a bitstream exists.  The scripts take their sources from the build's own ``rtl``,
-    ``rom`` and ``hls``.  The same arguments give the same bytes.
+    ``vivado/`` holds the Tcl, a Makefile and a README; a bitstream goes to ``pynq/``.  The
+    scripts take their sources from the build's own ``rtl``, ``rom`` and ``hls``.  The same
+    arguments give the same bytes.
     """
     check_prefix(prefix)
     bd = block_design(plan, board, prefix)
@@ -226,5 +226,4 @@ def files(plan: Plan, board: Board, prefix: str = "accel") -> dict[str, str]:
     }
     texts = {f"vivado/{name}": resources.read_text(f"templates/vivado/{name}") for name in STATIC}
     texts |= {f"vivado/{name}": render(f"vivado/{name}.j2", **values) for name in RENDERED}
-    texts["pynq/README.md"] = render("pynq/README.md.j2", **values)
     return dict(sorted(texts.items()))

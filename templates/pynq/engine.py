@@ -1,0 +1,250 @@
+"""The same network on this machine's processor alone: the CPU engine's C sources, compiled once.
+
+The library lies in a cache folder, under a name made from sources and compiler, so a package of
+another build or another compiler never finds it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .description import FOLDER, Description, load_description, load_network
+from .errors import AcceleratorError
+from .frames import Packer
+
+__all__ = ["CpuEngine", "EngineError", "EngineTiming"]
+
+SOURCES = FOLDER / "cpu"
+COMPILERS = ("cc", "gcc", "clang")
+# no fused multiply-add: the scores have the same bits on every processor
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
+# without it a 32-bit ARM compiler leaves NEON out; each board of the Zynq-7000 family has it
+ARM_FLAGS = ("-mcpu=cortex-a9", "-mfpu=neon", "-mfloat-abi=hard", "-marm")
+COMPILE_SECONDS = 600
+
+
+class EngineError(AcceleratorError):
+    """The CPU engine could not be compiled or loaded, or it refused a frame."""
+
+
+@dataclass(frozen=True)
+class EngineTiming:
+    """What ``throughput_test`` measured on this processor, one thread, best of some repetitions.
+
+    ``fps``: frames a second in a batch, from channels-last frames to scores.  ``latency_seconds``:
+    one frame by itself.  ``path``: the instructions that the engine chose.
+    """
+
+    machine: str
+    path: str
+    frames: int
+    fps: float
+    latency_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"CPU engine ({self.machine}, path {self.path}, one thread): {self.fps:,.0f} frames a second, "
+            f"{self.latency_seconds * 1e6:,.1f} us a single frame"
+        )
+
+
+class CpuEngine:
+    """The network on this processor; frames, classes and scores as of ``Accelerator``, bit for bit.
+
+    ``compiler``: a command with options, by default the first of cc, gcc and clang.  ``cache``:
+    where the compiled library is kept, by default a folder of the user's.  Raises EngineError
+    where there is no compiler or the sources do not compile.  Not for several threads at once.
+    """
+
+    def __init__(self, compiler: str | None = None, cache: Path | None = None) -> None:
+        self._engine = ctypes.c_void_p()
+        self._known: Description = load_description()
+        self._packer = Packer(self._known, load_network()[0])
+        prefix = self._known.name
+        self._check_elements(SOURCES / f"{prefix}_engine.h")
+        self._library = ctypes.CDLL(str(_compiled(SOURCES, compiler, _cache() if cache is None else cache)))
+        self._call = {name: getattr(self._library, f"{prefix}_engine_{name}") for name in _CALLS}
+        for name, (result, arguments) in _CALLS.items():
+            self._call[name].restype, self._call[name].argtypes = result, arguments
+        self._require(self._call["open"](ctypes.byref(self._engine)))
+
+    @property
+    def path(self) -> str:
+        """The instructions in use: "avx512", "neon", ..., "plain"."""
+        self._check_open()
+        return bytes(self._call["path"](self._engine)).decode("ascii")
+
+    def predict(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
+        """The classes int64 [N] of frames [N, *shape]; ties go to the lowest index."""
+        return np.argmax(self.predict_scores(x, layout), axis=1)
+
+    def predict_scores(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
+        """The scores float32 [N, classes] of frames [N, *shape]; BatchError as ``Accelerator`` raises it."""
+        self._check_open()
+        return self._run(self._elements(self._packer.check(x, layout), layout))
+
+    def throughput_test(self, x: np.ndarray, frames: int = 256, repetitions: int = 5) -> EngineTiming:
+        """Time ``frames`` frames, ``x`` [N, *shape] over and over; the best of ``repetitions``."""
+        self._check_open()
+        if min(frames, repetitions) < 1:
+            raise EngineError("nothing was asked for", module="frames", remedy="Ask for one frame or more")
+        kept = self._elements(self._packer.check(x, "CHW"), "CHW")
+        many = np.ascontiguousarray(np.resize(kept, (frames, *kept.shape[1:])))
+        batch, single = [], []
+        self._run(kept[:1])  # the first touch of the memory is no measurement
+        for _ in range(repetitions):
+            begin = time.perf_counter()
+            self._run(many)
+            batch.append(time.perf_counter() - begin)
+        for i in range(min(frames, 50)):
+            begin = time.perf_counter()
+            self._run(many[i : i + 1])
+            single.append(time.perf_counter() - begin)
+        return EngineTiming(platform.machine(), self.path, frames, frames / min(batch), min(single))
+
+    def _check_elements(self, header: Path) -> None:
+        """The C program's elements are the driver's, or nothing is handed over."""
+        found = re.search(r"^typedef (\w+)_t \w+_input_t;$", _text(header), re.MULTILINE)
+        if found is None or np.dtype(found[1]) != np.dtype(self._known.given.dtype):
+            raise EngineError(
+                f"the engine takes {found[1] if found else 'no known'} elements, this package's frames are "
+                f"{self._known.given.dtype}",
+                module=header.name,
+                remedy="Take package and engine from one build",
+            )
+
+    def _elements(self, x: np.ndarray, layout: str) -> np.ndarray:
+        """Checked frames as the engine takes them: channels last."""
+        if layout == "CHW":
+            x = x.reshape(-1, *self._known.given.chw).transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(x)
+
+    def _run(self, elements: np.ndarray) -> np.ndarray:
+        scores = np.empty((len(elements), self._known.classes), np.float32)
+        self._require(
+            self._call["run_batch"](self._engine, elements.ctypes.data, len(elements), scores.ctypes.data)
+        )
+        return scores
+
+    def _require(self, error: int) -> None:
+        if error:
+            text = bytes(self._call["text"](error)).decode("utf-8", "replace")
+            raise EngineError(text.rstrip("."), module="CPU engine", remedy=_REMEDY)
+
+    def _check_open(self) -> None:
+        if not self._engine:
+            raise EngineError("it was closed", module="CPU engine", remedy="Make another")
+
+    def close(self) -> None:
+        """Give the engine's memory back; a second call does nothing."""
+        engine, self._engine = self._engine, ctypes.c_void_p()
+        if engine:
+            self._call["close"](engine)
+
+    def __enter__(self) -> CpuEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_CALLS = {
+    "open": (ctypes.c_int, [ctypes.POINTER(ctypes.c_void_p)]),
+    "close": (None, [ctypes.c_void_p]),
+    "run_batch": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]),
+    "path": (ctypes.c_char_p, [ctypes.c_void_p]),
+    "text": (ctypes.c_char_p, [ctypes.c_int]),
+}
+_REMEDY = "XH_PATH in the environment forces a path; leave it out to have one chosen"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EngineError(
+            "this package holds no C sources", module=path.name, remedy="Install the wheel of a newer build"
+        ) from error
+
+
+def _cache() -> Path:
+    """The user's own folder for what can be made again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xnorhw"
+
+
+def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
+    """The library made from ``sources`` (a header, and engine/ with the rest), compiled or found."""
+    command = [*_compiler(compiler), *FLAGS]
+    if re.fullmatch(r"armv[67]l", platform.machine()):
+        command += ARM_FLAGS
+    files = sorted(p for p in sources.rglob("*") if p.suffix in (".c", ".h"))
+    digest = hashlib.sha256(repr((command, platform.machine())).encode())
+    for file in files:
+        digest.update(f"{file.relative_to(sources).as_posix()}\0".encode() + file.read_bytes())
+    library = cache / f"engine-{digest.hexdigest()[:24]}.so"
+    if library.is_file():
+        return library
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            made = Path(folder) / "engine.so"
+            given = [f"-I{sources}", f"-I{sources / 'engine'}", *(str(p) for p in files if p.suffix == ".c")]
+            _compile([*command, "-o", str(made), *given])
+            # whoever compiles at the same time puts the same library there
+            made.replace(library)
+    except OSError as error:
+        raise EngineError(
+            f"it cannot be compiled there ({error.strerror or error})",
+            module=str(cache),
+            remedy="Pass a folder that you may write to as cache=",
+        ) from error
+    return library
+
+
+def _compiler(wished: str | None) -> list[str]:
+    if wished is not None:
+        words = shlex.split(wished)
+        if words and shutil.which(words[0]):
+            return words
+        raise EngineError(
+            f"there is no command {wished!r}", module="CPU engine", remedy="Pass another compiler"
+        )
+    for name in COMPILERS:
+        if shutil.which(name):
+            return [name]
+    raise EngineError(
+        "there is no C compiler on this machine",
+        module="CPU engine",
+        remedy="Install one (sudo apt-get install gcc); the accelerator itself needs none",
+    )
+
+
+def _compile(command: list[str]) -> None:
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"the compiler did not end within {COMPILE_SECONDS} s",
+            module="CPU engine",
+            remedy="Call it again",
+        ) from error
+    if ended.returncode:
+        first = next((line for line in ended.stderr.splitlines() if "error" in line), ended.stderr.strip())
+        raise EngineError(
+            f"the sources do not compile: {first.strip()}",
+            module=command[0],
+            remedy="Pass another compiler, or report this with the package",
+        )

@@ -1,0 +1,309 @@
+"""The accelerator as an object: frames in, classes out."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+
+from . import registers
+from .description import FOLDER, Description, Samples, load_description, load_network, load_samples
+from .errors import AcceleratorError, BufferExhaustedError
+from .frames import Packer, Unpacker
+from .opening import Opened, board_name, clock_mhz, open_overlay
+from .reports import Counters, SelfTestReport, Throughput
+from .selftest import self_test
+from .transfer import Engine
+
+__all__ = ["Accelerator", "load"]
+
+BUFFER_BYTES = 1 << 20
+"""What one of the four DMA buffers takes unless ``max_batch`` says otherwise."""
+
+MOST_FRAMES = 1024
+
+CLOCK_TOLERANCE = 0.01
+"""pynq sets a clock to the nearest that the dividers make; a clock further above the plan is warned of."""
+
+
+class Accelerator:
+    """One network on one device.  Use ``Accelerator.open()``, and close it or take it as a context.
+
+    Frames are NumPy arrays [N, *shape] of ``description.given.dtype``: integer codes (pixels
+    where the network begins with a table) in torch's order, or with ``layout="HWC"`` channels
+    last, as cameras give them.  Not for several threads at once.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        timeout: float | None = None,
+        max_batch: int | None = None,
+        description: Description | None = None,
+    ) -> None:
+        """Take a loaded design; ``timeout`` is the longest time in seconds between two results.
+
+        Raises BitstreamError where the design is not the one of this package.
+        """
+        self.description = load_description() if description is None else description
+        self.planned = self.description.planned
+        self.simulated = bool(getattr(opened.device, "simulated", False))
+        self.kind = "simulated" if self.simulated else board_name(opened.device)
+        self.overlay = opened.overlay
+        self._lock = opened.lock
+        self._device = opened.device
+        front, back = load_network()
+        self._packer = Packer(self.description, front)
+        self._unpacker = Unpacker(self.description, back)
+        self._samples: Samples | None = None
+        if timeout is None:
+            latency = self.planned.latency_cycles / (self.planned.clock_mhz * 1e6)
+            timeout = 2 + 200 * latency
+        self._engine = Engine(opened.dma, opened.mmio, self.description, timeout)
+        self._engine.check_identity()
+        self._engine.check_dma()
+        self._engine.recover()
+        self.clock_mhz = clock_mhz()
+        if self.clock_mhz > self.planned.clock_mhz * (1 + CLOCK_TOLERANCE):
+            warnings.warn(
+                f"the clock is {self.clock_mhz:g} MHz, the design was made for {self.planned.clock_mhz:g}: "
+                "results may be wrong",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        self.max_batch = self._batch(max_batch)
+        self._inputs = [self._allocate(self.description.input.bytes) for _ in range(2)]
+        self._results = [self._allocate(self.description.output.bytes) for _ in range(2)]
+
+    @classmethod
+    def open(
+        cls,
+        bitfile: str | None = None,
+        device: Any = None,
+        *,
+        download: bool = True,
+        timeout: float | None = None,
+        max_batch: int | None = None,
+    ) -> Accelerator:
+        """Load the bitstream (the package's own unless ``bitfile`` names one) and take the accelerator.
+
+        ``device``: a pynq.Device, the active one by default.  ``download=False`` leaves the
+        programmable logic as it is.  ``max_batch``: the most frames of one transfer.  Raises
+        an AcceleratorError that says what to do.
+        """
+        description = load_description()
+        opened = open_overlay(description, bitfile, device, download)
+        try:
+            return cls(opened, timeout=timeout, max_batch=max_batch, description=description)
+        except BaseException:
+            opened.lock.release()
+            raise
+
+    # ---- inference
+
+    def predict(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
+        """The classes int64 [N] of frames [N, *shape]; ties go to the lowest index."""
+        return np.argmax(self.predict_scores(x, layout), axis=1)
+
+    def predict_scores(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
+        """The scores float32 [N, classes] of frames [N, *shape], the golden model's bit for bit."""
+        return self.scores_of(self.predict_sums(x, layout))
+
+    def predict_sums(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
+        """The integers int32 [N, C, H, W] that leave the chip for frames [N, *shape].
+
+        A batch is one transfer each way; a batch of more than ``max_batch`` frames goes in
+        parts, the next being packed while the chip computes.
+        """
+        self._check_open()
+        x = self._packer.check(x, layout)
+        parts = [x[i : i + self.max_batch] for i in range(0, len(x), self.max_batch)]
+        results = []
+        self._pack(parts[0], 0, layout)
+        try:
+            for i, part in enumerate(parts):
+                side = i % 2
+                self._engine.start(self._inputs[side][: len(part)], self._results[side][: len(part)])
+                # while the chip computes: the last part's result, the next part's frames
+                if i > 0:
+                    results.append(self._unpack(len(parts[i - 1]), 1 - side))
+                if i + 1 < len(parts):
+                    self._pack(parts[i + 1], 1 - side, layout)
+                self._engine.wait()
+        except BaseException:
+            # an interrupt of the kernel, say: nothing may write into the buffers behind our back
+            if self._engine.in_flight:
+                self._engine.recover()
+            raise
+        results.append(self._unpack(len(parts[-1]), (len(parts) - 1) % 2))
+        return results[0] if len(results) == 1 else np.concatenate(results)
+
+    def scores_of(self, sums: np.ndarray) -> np.ndarray:
+        """The scores float32 [N, classes] for the integers int32 [N, C, H, W] that leave the chip."""
+        return self._unpacker.scores(sums)
+
+    # ---- what the device says of itself
+
+    @property
+    def samples(self) -> Samples:
+        """The frames in this package, with labels where there are any, and their golden answers."""
+        if self._samples is None:
+            self._samples = load_samples()
+        return self._samples
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """What ``xnorhw verify`` last said of this build when the wheel was made; None where it never ran."""
+        for path in (FOLDER / "verify.json", FOLDER.parent.parent / "verify.json"):
+            if path.is_file():
+                found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+                return found
+        return None
+
+    def self_test(self) -> SelfTestReport:
+        """Compare the device with the golden model; raises SelfTestError with the first difference."""
+        self._check_open()
+        return self_test(self)
+
+    def counters(self) -> Counters:
+        """The accelerator's counters since its last reset."""
+        self._check_open()
+        read = self._engine.read
+        errors = read(registers.ERRORS)
+        return Counters(
+            read(registers.FRAMES_IN),
+            read(registers.FRAMES_OUT),
+            read(registers.BUSY_CYCLES),
+            read(registers.INPUT_STALLS),
+            read(registers.OUTPUT_STALLS),
+            tuple(e.description for e in registers.ERROR_BITS if errors >> e.bit & 1),
+        )
+
+    def throughput_test(self, frames: int = 1000) -> Throughput:
+        """Run ``frames`` frames (the samples over and over) and report measured against planned."""
+        self._check_open()
+        if frames < 1:
+            raise AcceleratorError(
+                f"{frames} frames were asked for", module="frames", remedy="Ask for one or more"
+            )
+        inputs = self.samples.inputs
+        # parts enough that one overlaps the next, few enough that the 32-bit counter goes round at most once
+        block = min(frames, 8 * self.max_batch, max(1, (1 << 31) // self.planned.latency_cycles))
+        x = np.resize(inputs, (block, *inputs.shape[1:]))
+        latency, latency_cycles = self._timed(x[:1])
+        seconds, cycles = 0.0, 0
+        for done in range(0, frames, block):
+            more = self._timed(x[: frames - done])
+            seconds, cycles = seconds + more[0], cycles + more[1]
+        clock, planned = clock_mhz(), self.planned
+        return Throughput(
+            kind=self.kind,
+            simulated=self.simulated,
+            frames=frames,
+            batch=min(frames, self.max_batch),
+            seconds=seconds,
+            fps=frames / seconds,
+            latency_seconds=latency,
+            cycles_per_frame=cycles / frames,
+            latency_cycles=latency_cycles,
+            clock_mhz=clock,
+            fps_by_clock=clock * 1e6 * frames / cycles,
+            planned_clock_mhz=planned.clock_mhz,
+            planned_cycles_per_frame=planned.cycles_per_frame,
+            planned_latency_cycles=planned.latency_cycles,
+            planned_fps=planned.fps,
+        )
+
+    def _timed(self, x: np.ndarray) -> tuple[float, int]:
+        before = self._engine.read(registers.BUSY_CYCLES)
+        begin = time.perf_counter()
+        self.predict_sums(x)
+        seconds = time.perf_counter() - begin
+        return seconds, (self._engine.read(registers.BUSY_CYCLES) - before) % (1 << 32)
+
+    def abort_a_transfer(self, x: np.ndarray) -> None:
+        """Begin a batch, keep its last beat back, and reset: what a program that dies leaves behind.
+
+        The accelerator stands inside of a frame and the DMA waits for a result that never comes.
+        """
+        self._check_open()
+        x = self._packer.check(x)[: self.max_batch]
+        self._pack(x, 0, "CHW")
+        nearly = len(x) * self.description.input.bytes - self.description.beat_bytes
+        if nearly > 0:
+            self._engine.start(self._inputs[0].reshape(-1)[:nearly], self._results[0][: len(x)])
+            self._engine.await_sent()
+        self._engine.recover()
+
+    # ---- buffers
+
+    def _batch(self, wished: int | None) -> int:
+        bytes_each = max(self.description.input.bytes, self.description.output.bytes)
+        longest = self._engine.longest // bytes_each
+        if longest < 1:
+            raise AcceleratorError(
+                f"a frame has {bytes_each} bytes, the DMA's longest transfer is {self._engine.longest}",
+                module="dma",
+                remedy="Give the DMA a wider length register (c_sg_length_width) in the block design",
+            )
+        if wished is None:
+            return max(1, min(longest, MOST_FRAMES, BUFFER_BYTES // bytes_each))
+        if not 1 <= wished <= longest:
+            raise AcceleratorError(
+                f"{wished} frames do not fit in one transfer, which takes 1 to {longest}",
+                module="max_batch",
+                remedy="Longer batches are cut by themselves: leave max_batch out",
+            )
+        return wished
+
+    def _allocate(self, frame_bytes: int) -> Any:
+        try:
+            buffer = self._device.allocate((self.max_batch, frame_bytes), np.dtype(np.uint8))
+        except (MemoryError, OSError, RuntimeError) as error:
+            raise BufferExhaustedError(
+                f"no contiguous memory for {self.max_batch * frame_bytes} bytes ({error})",
+                module="buffers",
+                remedy="Pass a smaller max_batch, or free the buffers of other programs and notebooks: "
+                "shut their kernels down",
+            ) from error
+        buffer[:] = 0
+        return buffer
+
+    def _pack(self, x: np.ndarray, side: int, layout: str) -> None:
+        self._packer.pack(x, np.asarray(self._inputs[side][: len(x)]), layout)
+
+    def _unpack(self, count: int, side: int) -> np.ndarray:
+        return self._unpacker.sums(np.asarray(self._results[side][:count]))
+
+    # ---- the end
+
+    def _check_open(self) -> None:
+        if self._lock is None:
+            raise AcceleratorError("it was closed", module="accelerator", remedy="Open another")
+
+    def close(self) -> None:
+        """Give the device back: the DMA is reset before its buffers are released."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return
+        try:
+            if self._engine.in_flight:
+                self._engine.recover()
+        finally:
+            self._inputs, self._results = [], []
+            lock.release()
+
+    def __enter__(self) -> Accelerator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load(bitfile: str | None = None, device: Any = None, **options: Any) -> Accelerator:
+    """``Accelerator.open``."""
+    return Accelerator.open(bitfile, device, **options)
