@@ -1,12 +1,44 @@
-"""A small network with everything that a build goes through, saved once."""
+"""A small network with everything that a build goes through, saved once; the two environments."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+WITH_PYNQ = importlib.util.find_spec("pynq") is not None
+# pynq and torch live in an environment each; what drives a board is tested in the other one
+collect_ignore = [] if WITH_PYNQ else ["pynq", "notebook"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--builder",
+        metavar="PYTHON",
+        default=str(Path(__file__).parent.parent / ".venv/bin/python"),
+        help="the interpreter of the environment with torch, which makes builds for the one with pynq",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if WITH_PYNQ:
+        return f"with pynq; builds are made by {config.getoption('--builder')}"
+    return "without pynq: tests/pynq and tests/notebook are left out, `make test-pynq` runs them"
+
+
+@pytest.fixture(scope="session")
+def builder(request: pytest.FixtureRequest) -> Path:
+    """The interpreter that has xnorhw's own requirements, torch among them."""
+    if not WITH_PYNQ:
+        return Path(sys.executable)
+    path = Path(request.config.getoption("--builder"))
+    if not path.exists():
+        pytest.fail(f"no interpreter with torch at {path}: say --builder PYTHON, or `make test-pynq`")
+    return path
 
 
 def small_net() -> Any:

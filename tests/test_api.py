@@ -12,6 +12,7 @@ import torch
 
 import xnorhw
 from xnorhw import golden
+from xnorhw import nn as xnn
 from xnorhw.emit.store import read_build
 from xnorhw.golden.codes import codes_of, values_of
 from xnorhw.ir.float_graph import Input
@@ -228,3 +229,12 @@ def test_rtl_gives_the_same_bits(small_build: Path, tmp_path: Path, pixels: np.n
 def test_unknown_form(small_build: Path, pixels: np.ndarray) -> None:
     with pytest.raises(xnorhw.ModelError, match="no form 'fpga'"):
         xnorhw.Build(small_build).predict(pixels, on="fpga")  # type: ignore[arg-type]
+
+
+def test_a_matrix_unit_that_reads_the_input_itself(tmp_path: Path) -> None:
+    """Nothing stands between the core's port and the first layer: no window, no converter."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), xnn.BinaryLinear(128, 2)).eval()
+    xnorhw.save(net, tmp_path / "m.pt", xnorhw.Input(shape=(8, 4, 4), encoding="bipolar"))
+    build = xnorhw.load(tmp_path / "m.pt").build("pynq-z2", tmp_path / "out", frames=4)
+    assert build.verdict is not None and build.verdict.mismatches == 0

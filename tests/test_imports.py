@@ -140,7 +140,7 @@ def test_public_names() -> None:
 
     names = {
         "Board", "BoardError", "Build", "FitError", "Input", "Model", "ModelError", "ToolError",
-        "VerifyError", "XnorhwError", "boards", "load", "nn", "save", "verify",
+        "VerifyError", "XnorhwError", "boards", "load", "nn", "save", "snap", "verify",
     }  # fmt: skip
     assert set(xnorhw.__all__) == names
     for name in names:

@@ -130,7 +130,7 @@ def test_editable_install(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "boards/nothing.toml", "boards/../pyproject.toml", "xnorhw/api.py", "/etc"]
+    "name", ["", "boards/nothing.toml", "boards/../pyproject.toml", "xnorhw/api/build.py", "/etc"]
 )
 def test_refuses(name: str) -> None:
     with pytest.raises(FileNotFoundError):

@@ -68,13 +68,21 @@ def test_missing_python(tmp_path: Path) -> None:
     assert "missing: python-that-is-not; sudo apt-get install python3 python3-venv" in ended.stderr
 
 
-def test_every_pin_is_a_version(setup: ModuleType) -> None:
+@pytest.mark.parametrize("constraints", ["CONSTRAINTS", "CONSTRAINTS_PYNQ"])
+def test_every_pin_is_a_version(setup: ModuleType, constraints: str) -> None:
+    from packaging.requirements import Requirement
+
+    lines = [x for x in getattr(setup, constraints).read_text().splitlines() if x and not x.startswith("#")]
+    pins = {r.name: r for r in map(Requirement, lines)}
+    assert len(pins) == len(lines)
+    assert all(len(r.specifier) == 1 and str(r.specifier).startswith("==") for r in pins.values())
+
+
+def test_pinned(setup: ModuleType) -> None:
     from packaging.requirements import Requirement
 
     lines = [x for x in setup.CONSTRAINTS.read_text().splitlines() if x and not x.startswith("#")]
     pins = {r.name: r for r in map(Requirement, lines)}
-    assert len(pins) == len(lines)
-    assert all(len(r.specifier) == 1 and str(r.specifier).startswith("==") for r in pins.values())
     assert setup.pinned("torch") == f"torch{pins['torch'].specifier}"
     assert setup.pinned("numpy") == f"numpy{pins['numpy'].specifier}"  # its marker is left out
     assert setup.pinned("unheard-of") == "unheard-of"
@@ -88,14 +96,47 @@ def test_pins_lie_in_the_ranges(setup: ModuleType) -> None:
     from packaging.requirements import Requirement
     from packaging.version import Version
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    ranges = [*project["dependencies"], *(x for e in project["optional-dependencies"].values() for x in e)]
-    for wanted in map(Requirement, ranges):
-        pin = Requirement(setup.pinned(wanted.name))
-        if wanted.name in ("xnorhw", "tomli"):
-            continue
-        assert pin.specifier, f"{wanted.name} has no line in constraints.txt"
-        assert wanted.specifier.contains(Version(str(pin.specifier).removeprefix("==")))
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, group = data["project"], data["dependency-groups"]["pynq"]
+    extras = project["optional-dependencies"]
+    # the extra is what the group asks for where pynq itself is concerned
+    assert set(extras["pynq"]) <= set(group)
+    main = [*project["dependencies"], *(x for n, e in extras.items() if n != "pynq" for x in e)]
+    for constraints, ranges in ((setup.CONSTRAINTS, main), (setup.CONSTRAINTS_PYNQ, group)):
+        for wanted in map(Requirement, ranges):
+            pin = Requirement(setup.pinned(wanted.name, constraints))
+            if wanted.name in ("xnorhw", "tomli"):
+                continue
+            assert pin.specifier, f"{wanted.name} has no line in {constraints.name}"
+            assert wanted.specifier.contains(Version(str(pin.specifier).removeprefix("==")))
+
+
+def test_neither_environment_takes_the_other(setup: ModuleType) -> None:
+    assert setup.pinned("pynq") == "pynq"  # no line
+    assert setup.pinned("torch", setup.CONSTRAINTS_PYNQ) == "torch"
+    assert setup.pinned("pynq", setup.CONSTRAINTS_PYNQ).startswith("pynq==3.1")
+
+
+def test_no_pynq_for_this_python(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line that says why and what to do; no environment, and no error: the other tests go on."""
+    monkeypatch.setattr(setup.sys, "platform", "linux")
+    monkeypatch.setattr(setup.sys, "version_info", (3, 13, 1))
+    assert setup.main([str(tmp_path / "venv"), "--group", "pynq"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("xnorhw setup: no environment with pynq: its NumPy and grpcio have no wheels")
+    assert said.out.endswith("say `make PYNQ_PYTHON=/path/to/python3.12`\n") and not said.err
+    assert not (tmp_path / "venv").exists()
+
+    monkeypatch.setattr(setup.sys, "platform", "darwin")
+    assert setup.main([str(tmp_path / "venv"), "--group", "pynq"]) == 0
+    assert "runs on Linux alone" in capsys.readouterr().out and not (tmp_path / "venv").exists()
+
+
+def test_wrong_usage(setup: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert setup.main(["venv", "--group", "dev"]) == 1
+    assert "usage" in capsys.readouterr().err
 
 
 def test_sizes(setup: ModuleType, tmp_path: Path) -> None:
@@ -117,3 +158,25 @@ def test_extras_reach_the_setup() -> None:
             env={**os.environ, "MAKEFLAGS": ""},
         )
         assert f"tools/setup_env.py 'not-there' {extras}\n" in ended.stdout
+
+
+def test_second_environment(tmp_path: Path) -> None:
+    """`make test` makes it, runs the tests in it, and does without it where it cannot be."""
+    options = [f"VENV={tmp_path}/env", f"PYTHON={sys.executable}"]
+    shown = make("-n", "test", *options)
+    assert f"tools/setup_env.py '{tmp_path}/env-pynq' --group pynq\n" in shown
+    assert f"'{tmp_path}/env-pynq/bin/python' -m pytest tests/pynq tests/notebook  -n 2" in shown
+    assert "-m pytest tests/pynq tests/notebook -m long -n 2" in make("-n", "test-long", *options)
+
+    for name, text in (("env/.ready-dev", ""), ("no-pynq", "#!/bin/sh\necho left out\n")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    said = make("test-pynq", *options, f"PYNQ_PYTHON={tmp_path}/no-pynq")
+    assert "left out\ntests/pynq and tests/notebook: not run, there is no environment with pynq\n" in said
+
+
+def make(*arguments: str) -> str:
+    command = ["make", "--no-print-directory", "-C", str(ROOT), *arguments]
+    environment = {**os.environ, "MAKEFLAGS": ""}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout

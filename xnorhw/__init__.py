@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         boards,
         load,
         save,
+        snap,
         verify,
     )
 
@@ -45,6 +46,7 @@ __all__ = [
     "load",
     "nn",
     "save",
+    "snap",
     "verify",
 ]
 

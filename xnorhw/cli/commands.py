@@ -112,6 +112,32 @@ def summary(model: Path, as_json: bool) -> None:
     show(as_json, summary_json(found), summary_text(found))
 
 
+@cli.command()
+@click.argument("model", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The model file to write.")
+@click.option(
+    "--frac",
+    type=click.IntRange(0, 30),
+    metavar="BITS",
+    help="Fraction bits of the weights; what each layer says if left out.",
+)
+@_options
+def snap(model: Path, out: Path, frac: int | None, as_json: bool) -> None:
+    """Round the full-precision weights of MODEL to multiples of 2^-BITS, which sum exactly.
+
+    Prints the accuracy before and after, on the samples that the file holds.
+
+    \b
+    Example:
+        xnorhw snap trained.pt -o model.pt --frac 10
+    """
+    from xnorhw.frontends.snapping import snap_file
+
+    report = snap_file(model, out, frac)
+    tree = {**vars(report), "layers": [vars(layer) for layer in report.layers]}
+    show(as_json, tree, f"{report}\nsaved as {out}")
+
+
 def _planning(command: F) -> F:
     """The options that choose an accelerator."""
     for option in (
@@ -180,6 +206,11 @@ def estimate(
     type=click.Choice(["vitis", "vivado"]),
     help="Run the vendor's tool on the result: C synthesis, or the bitstream. Minutes to hours.",
 )
+@click.option(
+    "--approximate",
+    is_flag=True,
+    help="Round full-precision weights that are not snapped; the report begins with what that changed.",
+)
 @click.option("--force", is_flag=True, help="Replace a build even where its files were edited.")
 @_options
 def build(
@@ -192,6 +223,7 @@ def build(
     level: Any,
     frames: int,
     synth: Any,
+    approximate: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -219,6 +251,7 @@ def build(
             verify=level,
             synth=synth,
             frames=frames,
+            approximate=approximate,
             force=force,
             progress=progress,
         )
@@ -230,7 +263,9 @@ def build(
         "verdict": None if verdict is None else verdict.to_json(),
         "synthesis": figures,
     }
-    text = report_text(report) + ("" if verdict is None else f"\n\n{verdict_text(verdict)}")
+    text = report_text(report) + ("" if verdict is None else f"\n\n{verdict_text(verdict, headed=False)}")
+    if verdict is not None and verdict.approximation is not None:
+        text = f"{verdict.approximation}\n\n{text}"
     text += "" if figures is None else f"\n\n{synthesis_text(figures)}"
     more = "" if level == "full" else f"; `xnorhw verify {out}` runs the RTL, too"
     show(as_json, tree, f"{text}\n\nThe whole report: {out / 'report.html'}{more}")
@@ -275,10 +310,11 @@ def verify(
 @click.argument("data", type=PATH, metavar="INPUT")
 @click.option(
     "--on",
-    type=click.Choice(["golden", "hls", "rtl"]),
-    default="rtl",
+    type=click.Choice(["device", "golden", "c", "hls", "rtl"]),
+    default="device",
     show_default=True,
-    help="The integer model, the generated C++, or the generated RTL in simulation.",
+    help="The simulated device, driven through its registers and its DMA; the integer model; the C "
+    "for this CPU; the C++ for Vitis HLS; the RTL by itself.",
 )
 @_options
 def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
@@ -287,7 +323,7 @@ def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
     \b
     Examples:
         xnorhw run out digits.npy
-        xnorhw run out seven.png --on golden
+        xnorhw run out seven.png --on c
     """
     from xnorhw.api import Build
     from xnorhw.files import read_frames

@@ -49,8 +49,9 @@ class Progress:
             click.echo("\r\x1b[K", nl=False, err=True)
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """The links of a verdict and its figures."""
+def verdict_text(verdict: Verdict, *, headed: bool = True) -> str:
+    """The links of a verdict and its figures; ``headed``: what was rounded comes first."""
+    head = [f"{verdict.approximation}", ""] if headed and verdict.approximation is not None else []
     rows = [("link", "tensors", "values", "mismatches", "what ran")]
     for x in verdict.links:
         counts = (f"{x.tensors:,}", f"{x.values:,}", f"{x.mismatches:,}") if x.ran else ("", "", "")
@@ -75,7 +76,7 @@ def verdict_text(verdict: Verdict) -> str:
         )
     if verdict.edited:
         lines.append(f"edited since the build: {', '.join(verdict.edited)}")
-    return "\n".join(lines)
+    return "\n".join([*head, *lines])
 
 
 def synthesis_text(tree: dict[str, Any]) -> str:

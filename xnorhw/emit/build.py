@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xnorhw import pack
 from xnorhw.board import Board
-from xnorhw.emit import hls, hls_project, rom, rtl, sim, vivado
+from xnorhw.emit import engine, hls, hls_project, host, notebook, pynq, registers, rom, rtl, sim, vivado
 from xnorhw.emit.report import make_report, report_html, report_json
 from xnorhw.emit.store import Samples, data_files, plan_bytes
 from xnorhw.emit.summary import Summary
@@ -44,22 +44,29 @@ def build_files(
     board: Board,
     samples: Samples,
     tensors: Mapping[str, npt.NDArray[np.int64]],
+    answers: pynq.Answers,
     number: int,
 ) -> dict[str, bytes]:
     """Path in the build folder -> contents, but for model.pt, build.json and the log.
 
     ``tensors``: the golden model's tensors of the first frames, which go with the bench in
-    sim/.  ``number``: the build hash.
+    sim/.  ``answers``: what the golden model says to the samples, for the overlay's self-test
+    and ``make -C host check``.  ``number``: the build hash.
     """
     report = make_report(graph, plan, number)
     design = vivado.block_design(plan, board, prefix=PREFIX)
     vectors = sim.vectors(plan, graph, tensors)
+    cpu = engine.files(graph, plan, prefix=PREFIX)
     texts = {
         **rtl.files(plan, number, prefix=PREFIX),
         **rom.files(plan, graph, prefix=PREFIX),
         **hls.files(plan, graph, prefix=PREFIX),
         **hls_project.files(plan, prefix=PREFIX),
         **vivado.files(plan, board, prefix=PREFIX),
+        **registers.files(plan, board, design, prefix=PREFIX),
+        **cpu,
+        **notebook.files(cpu, title=board.title, package=pynq.package_name(PREFIX), prefix=PREFIX),
+        **host.files(plan, board, number, prefix=PREFIX),
         **sim.files(plan, number, prefix=PREFIX),
         **vectors,
         **{f"hls/vectors/{name}": vectors[f"sim/vectors/{name}"] for name in HLS_VECTORS},
@@ -67,6 +74,8 @@ def build_files(
     }
     return {
         **{name: text.encode("utf-8") for name, text in texts.items()},
+        **engine.vectors(graph, samples.codes.astype(np.int64), answers.scores),
+        **pynq.files(graph, plan, board, samples, answers, number, prefix=PREFIX),
         **data_files(graph, plan, samples, design),
         "report.json": report_json(report),
         "report.html": report_html(report, graph, plan, summary, design, None),

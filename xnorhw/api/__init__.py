@@ -1,0 +1,109 @@
+"""What a user works with: ``load`` gives a Model, ``Model.build`` a Build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from xnorhw.api.build import Build
+from xnorhw.api.model import Model
+from xnorhw.board import Board, board_names
+from xnorhw.ir.errors import (
+    BoardError,
+    FitError,
+    ModelError,
+    ToolError,
+    VerifyError,
+    XnorhwError,
+)
+from xnorhw.ir.float_graph import Input
+
+if TYPE_CHECKING:
+    import torch
+
+    from xnorhw.check import Verdict
+
+__all__ = [
+    "Board",
+    "BoardError",
+    "Build",
+    "FitError",
+    "Input",
+    "Model",
+    "ModelError",
+    "ToolError",
+    "VerifyError",
+    "XnorhwError",
+    "boards",
+    "load",
+    "save",
+    "snap",
+    "verify",
+]
+
+
+def load(path: str | Path) -> Model:
+    """Read a model file that ``save`` wrote.  Runs no code from the file.
+
+    Raises ModelError for a file that is none, is damaged, or comes from a newer format.
+    """
+    from xnorhw.frontends import load_model_file
+
+    path = Path(path)
+    file = load_model_file(path)
+    return Model(file, path.read_bytes())
+
+
+def save(
+    net: torch.nn.Module,
+    path: str | Path,
+    input: Input,
+    samples: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    replace: dict[type | str, Callable[[Any], torch.nn.Module]] | None = None,
+) -> None:
+    """Trace the trained network ``net`` and write it to ``path``.
+
+    ``samples`` [N, *input.shape] and ``labels`` [N]: real inputs with their classes; up to
+    16 are kept for verification.  ``replace`` maps a module's class or qualified name to a
+    function that gives the layer of ``xnorhw.nn`` to put in its place.  Raises ModelError,
+    naming the module, for what cannot be built.
+    """
+    from xnorhw import frontends
+
+    frontends.save(net, path, input, samples=samples, labels=labels, replace=replace)
+
+
+def snap(
+    net: torch.nn.Module,
+    frac: int | None = None,
+    samples: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    replace: dict[type | str, Callable[[Any], torch.nn.Module]] | None = None,
+    in_frac: int = 10,
+) -> torch.nn.Module:
+    """A copy of ``net`` whose full-precision layers are exact; prints the accuracy before and after.
+
+    Every torch.nn.Conv2d and Linear in front of the first binary layer or behind the last one
+    becomes xnn.FullConv2d or xnn.FullLinear; their weights are rounded to multiples of 2^-frac
+    (None: a layer's own frac, or as fine as 16 bits allow), and what a linear layer reads of
+    real values to multiples of 2^-in_frac.  ``samples`` [N, ...] as the network's forward
+    takes them and ``labels`` [N] measure what that changed.  ``replace``: see ``save``.
+    Raises ModelError, naming the module, for what cannot be snapped.
+    """
+    from xnorhw import frontends
+
+    return frontends.snap(net, frac, samples, labels, replace, in_frac)
+
+
+def boards() -> list[str]:
+    """The names that ``Model.build`` takes for ``board``."""
+    return board_names()
+
+
+def verify(folder: str | Path, **options: Any) -> Verdict:
+    """Run the chain of equalities on a build; see ``Build.verify``."""
+    return Build(folder).verify(**options)

@@ -1,0 +1,284 @@
+"""A trained network: what it computes, what it would cost, and its build."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import importlib.metadata
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw import __version__, golden
+from xnorhw.api.build import Build, synthesis_tool
+from xnorhw.board import Board, load_board
+from xnorhw.emit import folder as build_folder
+from xnorhw.emit.build import build_files, build_hash
+from xnorhw.emit.pynq import Answers
+from xnorhw.emit.report import Report, make_report
+from xnorhw.emit.store import Samples
+from xnorhw.emit.summary import Summary, summarize
+from xnorhw.golden.codes import codes_of, random_codes
+from xnorhw.ir.errors import FitError, ModelError
+from xnorhw.ir.float_graph import FloatGraph
+from xnorhw.ir.grid import off_grid, round_to_grid
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.plan import Folding, make_plan, read_folding
+from xnorhw.plan.model import Plan
+
+if TYPE_CHECKING:
+    from xnorhw.frontends import ModelFile
+
+__all__ = ["Model"]
+
+FRAMES = 16
+BENCH_FRAMES = 3
+"""Frames that the bench in a build's sim/ has beside it."""
+
+Progress = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+
+class Model:
+    """A trained network as ``load`` reads it.
+
+    ``graph`` is the float graph; ``samples`` and ``labels`` are what ``save`` kept, or None.
+    """
+
+    def __init__(self, file: ModelFile, data: bytes) -> None:
+        self.graph: FloatGraph = file.graph
+        self.samples = file.samples
+        self.labels = file.labels
+        self._data = data
+        self._integer: IntGraph | None = None
+
+    @property
+    def integer(self) -> IntGraph:
+        """The integer graph, lowered on first use.  Raises ModelError for what is not exact."""
+        if self._integer is None:
+            from xnorhw.frontends import TorchEvaluator
+            from xnorhw.lower import lower
+
+            self._integer = lower(self.graph, TorchEvaluator(self.graph), self.samples)
+        return self._integer
+
+    def predict(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The golden model's scores [N, classes] for input values [N, *input.shape].
+
+        A value is a code times the input's scale, or a raw pixel where the network begins
+        with InputQuant.  Raises ModelError for another shape or values out of range.
+        """
+        tensors = golden.run(self.integer, codes_of(self.integer, x))
+        return golden.scores(self.integer, tensors[self.integer.output])
+
+    def trace(self, x: npt.ArrayLike) -> dict[str, npt.NDArray[np.int64]]:
+        """Every integer tensor for a batch, by its PyTorch module's name, in torch's layout.
+
+        The tensor of a binary layer is its sum before scale and bias, in units of its input
+        codes, that of a full-precision layer its sum in steps of 2^-frac of these; that of a
+        sign holds -1 and +1.
+        """
+        tensors = golden.run(self.integer, codes_of(self.integer, x))
+        flat = {node.output.name for node in self.graph.nodes if node.output.layout == "C"}
+        return {
+            name: values.reshape(len(values), -1) if name in flat else values
+            for name, values in tensors.items()
+        }
+
+    def summary(self) -> Summary:
+        """Layers, shapes, precisions, memory, multiply-accumulates."""
+        return summarize(self.graph)
+
+    def plan(
+        self,
+        board: str | Board,
+        *,
+        target_fps: float | None = None,
+        folding: Folding | str | Path | None = None,
+        clock_mhz: float | None = None,
+    ) -> Plan:
+        """The accelerator that ``build`` would make, with its cost; writes nothing.
+
+        The fastest that fits the board, or the smallest that reaches ``target_fps``, or the
+        one that ``folding`` (an object or its JSON file) describes.  Raises FitError where
+        there is none, BoardError for an unknown board.
+        """
+        if isinstance(board, str):
+            board = load_board(board)
+        if isinstance(folding, str | Path):
+            folding = _folding_file(folding)
+        return make_plan(self.integer, board, clock_mhz=clock_mhz, folding=folding, target_fps=target_fps)
+
+    def estimate(self, plan: Plan) -> Report:
+        """The figures of ``plan`` as the report of a build has them."""
+        return make_report(self.integer, plan, build_hash(self.integer, plan))
+
+    def build(
+        self,
+        board: str | Board = "pynq-z2",
+        out: str | Path = "out",
+        *,
+        target_fps: float | None = None,
+        folding: Folding | str | Path | None = None,
+        clock_mhz: float | None = None,
+        verify: Literal["none", "golden", "full"] = "golden",
+        synth: Literal["vitis", "vivado"] | None = None,
+        frames: int = FRAMES,
+        approximate: bool = False,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Build:
+        """Write the accelerator into the folder ``out`` and verify it; ``synth``: see ``Build.synthesise``.
+
+        ``frames`` are kept for verification: the model's own samples first, then seeded
+        random ones.  A folder that holds anything but an untouched build is left alone;
+        ``force`` replaces a build with files edited or added.  ``approximate`` rounds the weights
+        of full-precision layers that ``snap`` has not put on their grid; the share of decisions
+        that this changes is measured by the verification and heads the report.
+        Raises XnorhwError.
+        """
+        if approximate and off_grid(self.graph):
+            if verify == "none":
+                raise ModelError(
+                    "how many decisions the rounding changes is measured by the verification, which was "
+                    "turned off",
+                    module="approximate",
+                    remedy="Build with --verify golden",
+                )
+            return self._rounded().build(
+                board,
+                out,
+                target_fps=target_fps,
+                folding=folding,
+                clock_mhz=clock_mhz,
+                verify=verify,
+                synth=synth,
+                frames=frames,
+                force=force,
+                progress=progress,
+            )
+        if verify not in ("none", "golden", "full"):
+            raise ModelError(
+                f"there is no level {verify!r}", module="verify", remedy="Take none, golden or full"
+            )
+        target = Path(out).resolve()  # it may be the working directory, which a rename takes away
+        used = Path(folding) if isinstance(folding, str | Path) else None
+        # what can be refused at once is refused before the work
+        build_folder.check_target(target, force=force, used=used)
+        if synth is not None:
+            synthesis_tool(synth)[0](target)
+        board = load_board(board) if isinstance(board, str) else board
+        folding = _folding_file(folding) if isinstance(folding, str | Path) else folding
+        clock = _Clock(progress)
+        clock.step("search thresholds")
+        graph = self.integer
+        clock.step("plan")
+        plan = self.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz)
+        if clock_mhz is not None and plan.clock_mhz != clock_mhz:
+            clock.step(f"clock {plan.clock_mhz:g} MHz: the board cannot make {clock_mhz:g}")
+        clock.step("run the golden model")
+        samples, tensors, answers = self._frames(frames, plan.output_tensor)
+        clock.step("emit")
+        info = build_folder.BuildInfo(
+            board=plan.board,
+            build_hash=build_hash(graph, plan),
+            model_sha256=hashlib.sha256(self._data).hexdigest(),
+            frames=frames,
+            target_fps=target_fps,
+            clock_mhz=plan.clock_mhz,
+            folding="given" if folding is not None else "planned",
+            versions=_versions(),
+        )
+        files = build_files(self.summary(), graph, plan, board, samples, tensors, answers, info.build_hash)
+        clock.step("write")
+        build_folder.write(target, {**files, "model.pt": self._data}, info, force=force, used=used)
+        build = Build(target)
+        try:
+            if verify != "none":
+                clock.step("verify")
+                build.verify(level=verify, progress=progress)
+            if synth is not None:
+                clock.step(f"synthesise with {synth}")
+                build.synthesise(synth, progress=progress)
+        finally:
+            build_folder.replace_file(target / "build.log", clock.log())
+        return build
+
+    def _rounded(self) -> Model:
+        """The model with full-precision weights on their grids; builds keep the file as it was given."""
+        rounded = copy.copy(self)
+        rounded.graph = round_to_grid(self.graph)
+        rounded._integer = None
+        return rounded
+
+    def _frames(
+        self, count: int, chip_output: str
+    ) -> tuple[Samples, dict[str, npt.NDArray[np.int64]], Answers]:
+        """The frames to keep, all tensors of the first of them for the bench, what the chip has to answer."""
+        if count < 1:
+            raise ModelError(f"{count} frames were asked for", module="frames", remedy="Ask for at least one")
+        graph = self.integer
+        parts = []
+        real = 0
+        labels = None
+        if self.samples is not None and len(self.samples):
+            parts.append(codes_of(graph, self.samples[:count]))
+            real = len(parts[0])
+            labels = None if self.labels is None else self.labels[:real].astype(np.int64)
+        if real < count:
+            parts.append(random_codes(graph, count - real, seed=1))
+        codes = np.concatenate(parts)
+        tensors = golden.run(graph, codes[:BENCH_FRAMES])
+        runs = [tensors]
+        if count > BENCH_FRAMES:
+            runs.append(golden.run(graph, codes[BENCH_FRAMES:]))
+        sums, leaving = (np.concatenate([r[name] for r in runs]) for name in (graph.output, chip_output))
+        answers = Answers(leaving, golden.scores(graph, sums))
+        return Samples(codes.astype(np.int32), real, labels, sums), tensors, answers
+
+
+def _folding_file(path: str | Path) -> Folding:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise FitError(
+            f"cannot be read: {str(reason).lower()}",
+            module=str(path),
+            remedy="Start from the folding.json that a build writes",
+        ) from None
+    return read_folding(text, str(path))
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, importlib.metadata.version(name)) for name in ("numpy", "torch")) + (
+        ("xnorhw", __version__),
+    )
+
+
+@dataclasses.dataclass
+class _Clock:
+    """The steps of a build and how long each took."""
+
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self._steps: list[tuple[str, float]] = []
+
+    def step(self, name: str) -> None:
+        self._steps.append((name, time.monotonic()))
+        if self.progress is not None:
+            self.progress(name)
+
+    def log(self) -> bytes:
+        """The text of build.log: seconds a step, the last one up to now."""
+        ends = [begin for _, begin in self._steps[1:]] + [time.monotonic()]
+        lines = [
+            f"{end - begin:9.3f} s  {name}" for (name, begin), end in zip(self._steps, ends, strict=True)
+        ]
+        return ("\n".join(lines) + "\n").encode()
