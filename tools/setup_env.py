@@ -1,10 +1,13 @@
 """Makes the virtual environment that the Makefile works in.
 
     python tools/setup_env.py VENV EXTRA[,EXTRA...]
+    python tools/setup_env.py VENV --group pynq
 
 A new environment gets the versions of constraints.txt and, where pip's sources offer one, a
 CPU build of torch; an environment that exists already keeps what it has and is given what
-is missing.  Standard library only.
+is missing.  The second form makes the environment of the PYNQ driver's tests from a group of
+pyproject.toml and constraints-pynq.txt: xnorhw itself, whose requirements bring torch, stays
+out of it.  Standard library only.
 """
 
 from __future__ import annotations
@@ -24,22 +27,30 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
+CONSTRAINTS_PYNQ = ROOT / "constraints-pynq.txt"
 MARK = "made-by-xnorhw"
 OLDEST = (3, 10)
+# pynq takes NumPy below 2 and one release of grpcio: neither has wheels for a Python newer than this
+NEWEST_WITH_PYNQ = (3, 12)
 PIP_OPTIONS = ["--disable-pip-version-check", "--no-input", "-qq"]
 # Debian's package for each command that the simulator and the environment need
 PACKAGES = {"g++": "g++", "make": "make", "perl": "perl"}
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 2:
-        return fail("usage: python tools/setup_env.py VENV EXTRA[,EXTRA...]")
-    venv, extras = pathlib.Path(arguments[0]), arguments[1]
+    with_pynq = arguments[1:] == ["--group", "pynq"]
+    if len(arguments) != 2 and not with_pynq:
+        return fail("usage: python tools/setup_env.py VENV (EXTRA[,EXTRA...] | --group pynq)")
+    venv = pathlib.Path(arguments[0])
     if sys.version_info < OLDEST:
         return fail(
             f"xnorhw needs Python {OLDEST[0]}.{OLDEST[1]} or newer, and {sys.executable} is "
             f"{platform.python_version()}: say `make PYTHON=/path/to/python3`"
         )
+    without = why_without_pynq() if with_pynq else None
+    if without:
+        print(f"xnorhw setup: no environment with pynq: {without}", flush=True)
+        return 0
     missing = missing_packages(venv)
     if missing:
         return fail(f"missing: {', '.join(missing)}; sudo apt-get install {' '.join(missing)}")
@@ -51,7 +62,7 @@ def main(arguments: list[str]) -> int:
         (venv / MARK).touch()
     ours = (venv / MARK).exists()
     try:
-        return install(python, extras, ours)
+        return install_pynq(python) if with_pynq else install(python, arguments[1], ours)
     except subprocess.CalledProcessError as error:
         return fail(f"pip ended with {error.returncode}; its message stands above")
 
@@ -76,9 +87,22 @@ def python_of(venv: pathlib.Path) -> pathlib.Path:
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def pinned(name: str) -> str:
-    """The requirement of constraints.txt for ``name``."""
-    for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines():
+def why_without_pynq() -> str | None:
+    """Why this system or interpreter cannot hold pynq; None where it can."""
+    if sys.platform != "linux":
+        return f"pynq runs on Linux alone, not on {sys.platform}"
+    if sys.version_info[:2] > NEWEST_WITH_PYNQ:
+        newest = ".".join(map(str, NEWEST_WITH_PYNQ))
+        return (
+            f"its NumPy and grpcio have no wheels for Python {platform.python_version()}: "
+            f"say `make PYNQ_PYTHON=/path/to/python{newest}`"
+        )
+    return None
+
+
+def pinned(name: str, constraints: pathlib.Path = CONSTRAINTS) -> str:
+    """The requirement of the constraints for ``name``."""
+    for line in constraints.read_text(encoding="utf-8").splitlines():
         if line.split("==")[0].strip() == name:
             return line.split(";")[0].strip()
     return name
@@ -90,6 +114,16 @@ def install(python: pathlib.Path, extras: str, ours: bool) -> int:
     if ours:
         subprocess.run([*pip, "install", *PIP_OPTIONS, pinned("pip")], check=True)
         wanted = ["--constraint", str(CONSTRAINTS), *wanted, *cpu_torch(pip)]
+    announce(pip, wanted)
+    subprocess.run([*pip, "install", *PIP_OPTIONS, *wanted], check=True)
+    return 0
+
+
+def install_pynq(python: pathlib.Path) -> int:
+    pip = [str(python), "-m", "pip"]
+    # groups need a newer pip than the one that an interpreter brings
+    subprocess.run([*pip, "install", *PIP_OPTIONS, pinned("pip", CONSTRAINTS_PYNQ)], check=True)
+    wanted = ["--constraint", str(CONSTRAINTS_PYNQ), "--group", f"{ROOT / 'pyproject.toml'}:pynq"]
     announce(pip, wanted)
     subprocess.run([*pip, "install", *PIP_OPTIONS, *wanted], check=True)
     return 0
