@@ -4,8 +4,7 @@
 
 The unchanged driver runs natively on the simulated device; the shim writes down its register
 accesses and cache operations, and every copy in the driver and the engine is counted.  A frame
-is packed once, element by element, into the place where the DMA reads it (UIO), or into one frame
-of ordinary memory and copied from there in words (/dev/mem, whose mapping takes no other access).
+is copied once, to where the DMA reads it: in words with /dev/mem, whose mapping takes no other access.
 Polls depend on how long the accelerator takes against an access of the bus, so they stand apart.
 """
 

@@ -19,12 +19,13 @@ __attribute__((weak)) void *counted_memmove(void *to, const void *from, size_t b
 }
 
 /* The driver's own copies of words; the linker is told to wrap them. */
-void __real_xd_copy_out(volatile uint32_t *uncached, const uint32_t *from, size_t bytes);
+void __real_xd_copy_out(volatile uint32_t *uncached, size_t room, const uint8_t *from, size_t bytes);
 void __real_xd_copy_in(uint32_t *to, const volatile uint32_t *uncached, size_t bytes);
 
-__attribute__((weak)) void __wrap_xd_copy_out(volatile uint32_t *uncached, const uint32_t *from, size_t bytes) {
+__attribute__((weak)) void __wrap_xd_copy_out(volatile uint32_t *uncached, size_t room, const uint8_t *from,
+                                              size_t bytes) {
     counted_bytes += bytes;
-    __real_xd_copy_out(uncached, from, bytes);
+    __real_xd_copy_out(uncached, room, from, bytes);
 }
 
 __attribute__((weak)) void __wrap_xd_copy_in(uint32_t *to, const volatile uint32_t *uncached, size_t bytes) {

@@ -36,6 +36,21 @@ _COMMANDS = (
     ("g++", "verify, run: compiling the simulation", "sudo apt-get install g++"),
     ("make", "verify, run: compiling the simulation", "sudo apt-get install make"),
     ("perl", "verify, run: Verilator's front end", "sudo apt-get install perl"),
+    ("gcc", "verify, run --on c, out/host: compiling the CPU engine", "sudo apt-get install gcc"),
+    (
+        "arm-linux-gnueabihf-gcc",
+        "out/host for ARM, 32 bit (Zynq-7000)",
+        "sudo apt-get install gcc-arm-linux-gnueabihf",
+    ),
+    (
+        "aarch64-linux-gnu-gcc",
+        "out/host for ARM, 64 bit (Zynq UltraScale+)",
+        "sudo apt-get install gcc-aarch64-linux-gnu",
+    ),
+    ("dtc", "out/host: compiling the device tree overlay", "sudo apt-get install device-tree-compiler"),
+    ("qemu-arm", "development: running ARM programs", "sudo apt-get install qemu-user"),
+    ("cppcheck", "development: a second look at the C driver", "sudo apt-get install cppcheck"),
+    ("chromium", "development: the notebook in JupyterLab", "sudo apt-get install chromium"),
 )
 
 

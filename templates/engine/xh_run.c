@@ -169,15 +169,16 @@ int xh_run(xh_engine *engine, const void *input, size_t input_bytes, float *scor
     return status;
 }
 
-int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *frame, size_t frame_bytes)
+int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *room, size_t room_bytes,
+                const uint8_t **data, size_t *used)
 {
     const void *from, *codes;
-    if (engine == NULL || input == NULL || frame == NULL || engine->network->chip_input < 0)
+    if (engine == NULL || input == NULL || room == NULL || engine->network->chip_input < 0)
         return XH_BAD_ARGUMENT;
     const xh_network *n = engine->network;
     const xh_tensor *t = &n->tensor[n->chip_input];
-    const size_t count = xh_tensor_count(t);
-    if (frame_bytes < (t->format == XH_BITS ? (count + 7) / 8 : count))
+    const size_t count = xh_tensor_count(t), bytes = t->format == XH_BITS ? (count + 7) / 8 : count;
+    if (room_bytes < bytes)
         return XH_BAD_SIZE;
     int status = take_input(engine, input, input_bytes, &from);
     if (status != XH_OK)
@@ -186,19 +187,33 @@ int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8
     status = walk(engine, 0, n->front_layers, from, &codes);
     if (status != XH_OK)
         return status;
+    *used = bytes;
     if (t->format != XH_BITS && xh_tensor_bytes(t) == count) {
-        memcpy(frame, codes, count);
-        memset(frame + count, 0, frame_bytes - count);
+        *data = codes;
         return XH_OK;
     }
-    memset(frame, 0, frame_bytes);
+    *data = room;
+    memset(room, 0, bytes);
     for (size_t i = 0; i < count; i++) {
         const int64_t v = xh_value(t, codes, i);
         if (t->format == XH_BITS)
-            frame[i / 8] = (uint8_t)(frame[i / 8] | (v > 0) << (i % 8));
+            room[i / 8] = (uint8_t)(room[i / 8] | (v > 0) << (i % 8));
         else
-            frame[i] = (uint8_t)(v & 255);
+            room[i] = (uint8_t)(v & 255);
     }
+    return XH_OK;
+}
+
+int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *frame, size_t frame_bytes)
+{
+    const uint8_t *data;
+    size_t count;
+    const int status = xh_front_at(engine, input, input_bytes, frame, frame_bytes, &data, &count);
+    if (status != XH_OK)
+        return status;
+    if (data != frame)
+        memcpy(frame, data, count);
+    memset(frame + count, 0, frame_bytes - count);
     return XH_OK;
 }
 

@@ -68,6 +68,12 @@ int xh_run(xh_engine *engine, const void *input, size_t input_bytes, float *scor
  * a byte.  `frame_bytes` may be more than the data (whole beats): the rest is zeroed. */
 int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *frame, size_t frame_bytes);
 
+/* The same without a copy: *data is `room` (of `room_bytes`) where bits had to be packed, else the
+ * engine's own memory or, where nothing stands before the accelerator, `input`; *count bytes, without
+ * the zeros that fill up the last beat.  Good until the next call. */
+int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *room, size_t room_bytes,
+                const uint8_t **data, size_t *count);
+
 /* The back alone: int32 sums [H][W][C] of tensor chip_output -> scores. */
 int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *scores);
 

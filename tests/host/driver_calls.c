@@ -138,7 +138,7 @@ int main(int argc, char **argv) {
     if (argc < 4) return 2;
     if (!strcmp(argv[1], "recover")) {
         status = (xd_status)atoi(argv[2]);
-        options.timeout_ms = 100;
+        options.timeout_ms = 800; /* long for a simulator that shares its processors */
     }
     load(argv[argc - 2], frames, sizeof frames);
     load(argv[argc - 1], wanted, sizeof wanted);

@@ -235,9 +235,14 @@ uint8_t *xd_frame(xd_driver *driver, size_t i) {
     return driver->transport.uncached ? (uint8_t *)driver->frame_copy : frame_address(driver, i);
 }
 
-void xd_frame_done(xd_driver *driver, size_t i) {
-    if (driver->transport.uncached)
-        xd_copy_out((volatile uint32_t *)(void *)frame_address(driver, i), driver->frame_copy, driver->input_bytes);
+void xd_frame_done(xd_driver *driver, size_t i, const uint8_t *data, size_t bytes) {
+    uint8_t *frame = frame_address(driver, i);
+    if (driver->transport.uncached) {
+        xd_copy_out((volatile uint32_t *)(void *)frame, driver->input_bytes, data, bytes);
+        return;
+    }
+    if (data != frame) memcpy(frame, data, bytes);
+    memset(frame + bytes, 0, driver->input_bytes - bytes);
 }
 
 static xd_status check_stream(xd_driver *driver) {

@@ -106,13 +106,13 @@ xd_status xd_close(xd_driver *driver);
 size_t xd_capacity(const xd_driver *driver);
 
 /* A transfer of `frames` frames, in four steps.  xd_begin takes a free half of the buffer;
- * xd_frame says where frame i is to be written and xd_frame_done that it is; xd_submit hands
- * all to the device and returns at once.  Two may be in flight; the second starts when the
+ * xd_frame gives room in which frame i may be made and xd_frame_done takes it, from there or from
+ * elsewhere, filled up with zeros; xd_submit hands all to the device and returns at once.  Two may be in flight; the second starts when the
  * first is done and xd_ready, xd_wait or xd_submit is called, any of which may find that a
  * transfer under way has failed. */
 xd_status xd_begin(xd_driver *driver, size_t frames);
 uint8_t *xd_frame(xd_driver *driver, size_t i);
-void xd_frame_done(xd_driver *driver, size_t i);
+void xd_frame_done(xd_driver *driver, size_t i, const uint8_t *data, size_t bytes);
 xd_status xd_submit(xd_driver *driver);
 
 /* Whether the oldest transfer is done, without waiting. */

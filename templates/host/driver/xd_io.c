@@ -17,8 +17,13 @@ void xd_barrier(void) {
 #endif
 }
 
-void xd_copy_out(volatile uint32_t *uncached, const uint32_t *from, size_t bytes) {
-    for (size_t i = 0; i < bytes / 4; i++) uncached[i] = from[i];
+void xd_copy_out(volatile uint32_t *uncached, size_t room, const uint8_t *from, size_t bytes) {
+    /* the source may lie anywhere, the mapping takes whole words alone */
+    for (size_t i = 0; i < room / 4; i++) {
+        uint32_t word = 0;
+        for (size_t k = 4 * i; k < 4 * i + 4 && k < bytes; k++) word |= (uint32_t)from[k] << (8 * (k % 4));
+        uncached[i] = word;
+    }
 }
 
 void xd_copy_in(uint32_t *to, const volatile uint32_t *uncached, size_t bytes) {
