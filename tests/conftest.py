@@ -41,6 +41,14 @@ def builder(request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.fixture
+def xn(capsys: pytest.CaptureFixture[str]) -> Any:
+    """The command line as a function: ``xn("build", model, ...)``."""
+    from tests.command_line import called
+
+    return lambda *arguments: called(capsys, *arguments)
+
+
 def small_net() -> Any:
     """8-bit pixels, a padded convolution, a pool before the batch norm, a linear layer; in eval."""
     import torch

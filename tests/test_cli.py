@@ -17,8 +17,8 @@ import pytest
 import torch
 
 import xnorhw
-from xnorhw import nn as xnn
-from xnorhw.cli import cli, main
+from tests.command_line import Ended, refused
+from xnorhw.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = [
@@ -33,34 +33,6 @@ VERBS = [
     "train digits",
     "verify",
 ]
-
-
-class Ended:
-    """What a command left: exit code, standard output and standard error."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def xn(capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return Ended(int(end.value.code or 0), captured.out, captured.err)
-
-    return call
-
-
-def refused(ended: Ended, *parts: str) -> None:
-    """Exit 1, one paragraph on standard error that holds ``parts``, no traceback."""
-    assert ended.code == 1
-    lines = [line for line in ended.err.splitlines() if line.startswith("xnorhw: error: ")]
-    assert len(lines) == 1 and ended.err.endswith(lines[0] + "\n")
-    assert "Traceback" not in ended.err and "fault of xnorhw" not in ended.err
-    for part in parts:
-        assert part in lines[0], f"{part!r} is not in {lines[0]!r}"
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -505,54 +477,3 @@ def test_builds_are_byte_identical(small_model: Path, tmp_path: Path) -> None:
         del trees[-1]["build.log"]
     assert trees[0].keys() == trees[1].keys()
     assert [name for name in trees[0] if trees[0][name] != trees[1][name]] == []
-
-
-@pytest.fixture(scope="module")
-def unsnapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network whose first layer is in full precision, its weights on no grid."""
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        xnn.FullConv2d(1, 4, 3, frac=6),
-        torch.nn.BatchNorm2d(4),
-        xnn.Sign(),
-        torch.nn.Flatten(),
-        xnn.BinaryLinear(64, 3),
-    ).eval()
-    path = tmp_path_factory.mktemp("full") / "trained.pt"
-    samples = torch.randint(0, 256, (20, 1, 6, 6)).float().numpy()
-    xnorhw.save(net, path, xnorhw.Input(shape=(1, 6, 6)), samples=samples, labels=np.zeros(20, int))
-    return path
-
-
-def test_snap_then_build(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
-    refused(
-        xn("build", "--board", "pynq-z2", unsnapped, "-o", tmp_path / "out"), "grid of 2^-6", "xnorhw snap"
-    )
-    ended = xn("snap", unsnapped, "-o", tmp_path / "snapped.pt")
-    assert ended.code == 0 and "before" in ended.out and "after" in ended.out
-    tree = json.loads(xn("snap", unsnapped, "-o", tmp_path / "again.pt", "--frac", 9, "--json").out)
-    assert tree["frames"] == 16 and [layer["frac"] for layer in tree["layers"]] == [9]
-    ended = xn("build", "--board", "pynq-z2", tmp_path / "snapped.pt", "-o", tmp_path / "out")
-    assert ended.code == 0 and "APPROXIMATE" not in ended.out
-    refused(xn("snap", tmp_path / "nothing.pt", "-o", tmp_path / "x.pt"), "nothing.pt")
-
-
-def test_approximate(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
-    ended = xn("build", "--board", "pynq-z2", unsnapped, "-o", tmp_path / "out", "--approximate")
-    assert ended.code == 0 and ended.out.startswith("APPROXIMATE") and ended.out.count("APPROXIMATE") == 1
-    assert json.loads((tmp_path / "out/verify.json").read_text())["approximate"]["layers"] == ["0"]
-    refused(
-        xn(
-            "build",
-            "--board",
-            "pynq-z2",
-            unsnapped,
-            "-o",
-            tmp_path / "no",
-            "--approximate",
-            "--verify",
-            "none",
-        ),
-        "--verify golden",
-    )
-    assert not (tmp_path / "no").exists()
