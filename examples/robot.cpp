@@ -42,13 +42,18 @@ int main()
 {
     Eye eye;
     std::vector<accel_input_t> picture(ACCEL_INPUT_ELEMENTS);
-    while (std::fread(picture.data(), sizeof picture[0], picture.size(), stdin) == picture.size()) {
+    size_t got;
+    while ((got = std::fread(picture.data(), sizeof picture[0], picture.size(), stdin)) == picture.size()) {
         const int what = eye.look(picture.data());
         if (what < 0) {
             std::fprintf(stderr, "robot: error: %s\n", eye.why());
             return 1;
         }
         std::printf("%d\n", what);
+    }
+    if (got != 0) {
+        std::fprintf(stderr, "robot: error: the last picture is cut off\n");
+        return 1;
     }
     return 0;
 }

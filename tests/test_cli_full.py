@@ -42,6 +42,9 @@ def test_snap_then_build(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
     assert tree["frames"] == 16 and [layer["frac"] for layer in tree["layers"]] == [9]
     ended = xn("build", "--board", "pynq-z2", tmp_path / "snapped.pt", "-o", tmp_path / "out")
     assert ended.code == 0 and "APPROXIMATE" not in ended.out
+    before = unsnapped.read_bytes()
+    refused(xn("snap", unsnapped, "-o", unsnapped), "take the place of", "another file")
+    assert unsnapped.read_bytes() == before
     refused(xn("snap", tmp_path / "nothing.pt", "-o", tmp_path / "x.pt"), "nothing.pt")
 
 

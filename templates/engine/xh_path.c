@@ -9,7 +9,7 @@
 static const xh_path *const paths[] = {
 #if defined(__x86_64__) || defined(__i386__)
     &xh_path_avx512, &xh_path_avx2, &xh_path_ssse3, &xh_path_popcnt,
-#elif defined(__ARM_NEON)
+#elif defined(__ARM_NEON) || defined(XH_NEON)
     &xh_path_neon,
 #endif
     &xh_path_plain,

@@ -78,7 +78,7 @@ const xh_path *xh_choose_path(const char *name, int *status);
 extern const xh_path xh_path_plain;
 #if defined(__x86_64__) || defined(__i386__)
 extern const xh_path xh_path_avx512, xh_path_avx2, xh_path_ssse3, xh_path_popcnt;
-#elif defined(__ARM_NEON)
+#elif defined(__ARM_NEON) || defined(XH_NEON)
 extern const xh_path xh_path_neon;
 #endif
 

@@ -169,6 +169,24 @@ int xh_run(xh_engine *engine, const void *input, size_t input_bytes, float *scor
     return status;
 }
 
+/* The bits of a map, pixel behind pixel without a gap, as the accelerator takes them. */
+static void join_bits(const xh_tensor *t, const uint32_t *word, uint8_t *to)
+{
+    const size_t pixels = (size_t)t->height * (size_t)t->width;
+    uint64_t waiting = 0;
+    int filled = 0;
+    for (size_t p = 0; p < pixels; p++) {
+        for (int32_t c = 0; c < t->channels; c += 32) {
+            const int many = t->channels - c < 32 ? (int)(t->channels - c) : 32;
+            waiting |= (uint64_t)*word++ << filled;
+            for (filled += many; filled >= 8; filled -= 8, waiting >>= 8)
+                *to++ = (uint8_t)waiting;
+        }
+    }
+    if (filled)
+        *to = (uint8_t)waiting;
+}
+
 int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *room, size_t room_bytes,
                 const uint8_t **data, size_t *used)
 {
@@ -177,7 +195,7 @@ int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_
         return XH_BAD_ARGUMENT;
     const xh_network *n = engine->network;
     const xh_tensor *t = &n->tensor[n->chip_input];
-    const size_t count = xh_tensor_count(t), bytes = t->format == XH_BITS ? (count + 7) / 8 : count;
+    const size_t count = xh_tensor_count(t), bytes = n->chip_bits == 1 ? (count + 7) / 8 : count;
     if (room_bytes < bytes)
         return XH_BAD_SIZE;
     int status = take_input(engine, input, input_bytes, &from);
@@ -188,16 +206,20 @@ int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_
     if (status != XH_OK)
         return status;
     *used = bytes;
-    if (t->format != XH_BITS && xh_tensor_bytes(t) == count) {
+    if (n->chip_bits == 8 && xh_tensor_bytes(t) == count) {
         *data = codes;
         return XH_OK;
     }
     *data = room;
+    if (t->format == XH_BITS) {
+        join_bits(t, codes, room);
+        return XH_OK;
+    }
     memset(room, 0, bytes);
     for (size_t i = 0; i < count; i++) {
         const int64_t v = xh_value(t, codes, i);
-        if (t->format == XH_BITS)
-            room[i / 8] = (uint8_t)(room[i / 8] | (v > 0) << (i % 8));
+        if (n->chip_bits == 1)
+            room[i / 8] = (uint8_t)(room[i / 8] | (v & 1) << (i % 8));
         else
             room[i] = (uint8_t)(v & 255);
     }

@@ -75,7 +75,7 @@ class CpuEngine:
         self._packer = Packer(self._known, load_network()[0])
         prefix = self._known.name
         self._check_elements(SOURCES / f"{prefix}_engine.h")
-        self._library = ctypes.CDLL(str(_compiled(SOURCES, compiler, _cache() if cache is None else cache)))
+        self._library = _loaded(_compiled(SOURCES, compiler, _cache() if cache is None else Path(cache)))
         self._call = {name: getattr(self._library, f"{prefix}_engine_{name}") for name in _CALLS}
         for name, (result, arguments) in _CALLS.items():
             self._call[name].restype, self._call[name].argtypes = result, arguments
@@ -195,7 +195,7 @@ def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
     for file in files:
         digest.update(f"{file.relative_to(sources).as_posix()}\0".encode() + file.read_bytes())
     library = cache / f"engine-{digest.hexdigest()[:24]}.so"
-    if library.is_file():
+    if _is_whole(library):
         return library
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -203,6 +203,7 @@ def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
             made = Path(folder) / "engine.so"
             given = [f"-I{sources}", f"-I{sources / 'engine'}", *(str(p) for p in files if p.suffix == ".c")]
             _compile([*command, "-o", str(made), *given])
+            _seal(made)
             # whoever compiles at the same time puts the same library there
             made.replace(library)
     except OSError as error:
@@ -230,6 +231,35 @@ def _compiler(wished: str | None) -> list[str]:
         module="CPU engine",
         remedy="Install one (sudo apt-get install gcc); the accelerator itself needs none",
     )
+
+
+def _seal(library: Path) -> None:
+    """Put the contents' hash behind them: an SD card that loses power leaves files cut off."""
+    with library.open("r+b") as file:
+        digest = hashlib.sha256(file.read()).digest()
+        file.write(digest)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_whole(library: Path) -> bool:
+    try:
+        data = library.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(data[:-32]).digest() == data[-32:]
+
+
+def _loaded(library: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        library.unlink(missing_ok=True)
+        raise EngineError(
+            f"the compiled library cannot be loaded ({error})",
+            module=str(library),
+            remedy="Pass a compiler for this machine",
+        ) from error
 
 
 def _compile(command: list[str]) -> None:

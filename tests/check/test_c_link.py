@@ -193,3 +193,27 @@ def test_full_precision_ends_on_the_host(tmp_path: Path) -> None:
     assert result.mismatches == 0 and result.values > 0
     _, wrong = checked(edit(tmp_path / "out", r"\.in_frac = 6", ".in_frac = 5"))
     assert wrong.first is not None and wrong.first.tensor == SCORES
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        xnorhw.Input((3, 3, 3), bits=1),
+        xnorhw.Input((3, 3, 3), bits=1, signed=True),
+        xnorhw.Input((5, 3, 3), encoding="bipolar"),
+        xnorhw.Input((37, 3, 3), encoding="bipolar"),
+    ],
+    ids=str,
+)
+def test_one_bit_codes_straight_to_the_chip(tmp_path: Path, given: xnorhw.Input) -> None:
+    """The engine keeps codes a byte each and packs them; bits it joins across pixels."""
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        net = nn.Sequential(xnn.BinaryConv2d(given.shape[0], 4, 2), nn.Flatten(), nn.Identity()).eval()
+        xnorhw.save(net, tmp_path / "bits.pt", given)
+    build = xnorhw.load(tmp_path / "bits.pt").build("pynq-z2", tmp_path / "out", verify="none", frames=4)
+    _, result = checked(read_build(build.folder))
+    assert result.mismatches == 0 and result.values > 0

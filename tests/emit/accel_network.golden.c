@@ -142,5 +142,6 @@ const xh_network accel_network = {
     .back_layer = 5,
     .chip_input = 0,
     .chip_output = 7,
+    .chip_bits = 8,
     .input_low = 0,
     .input_high = 7};

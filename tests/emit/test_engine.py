@@ -154,7 +154,7 @@ def test_every_float_is_written_exactly() -> None:
     values = np.concatenate([floats[np.isfinite(floats)], special])
     tensors = (EngineTensor("x", (len(values), 1, 1), Format.I32),)
     host = (HostAffine("scale", values, None),)
-    text = network_files(EngineNetwork(tensors, (), host, len(values), 0, 0, -1, -1, 0, 0), "accel")
+    text = network_files(EngineNetwork(tensors, (), host, len(values), 0, 0, -1, -1, 8, 0, 0), "accel")
     body = re.search(r"h00_scale\[\d+\] = \{\n(.*?)\n\};", text["engine/accel_network.c"], re.DOTALL)
     assert body is not None
     words = body[1].replace("INFINITY", "inf").replace(",", " ").split()

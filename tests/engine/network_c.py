@@ -274,7 +274,7 @@ def case_c(case: Case, prefix: str, fuse: bool = True) -> str:
         f'static const xh_network {prefix} = {{.name = "{case.name}", .tensor = {prefix}_tensors, '
         f".tensors = {len(rows)}, .layer = {prefix}_layers, .layers = {len(layers)}, "
         f".host = {prefix}_hosts, .hosts = {len(hosts)}, .scores = {scores}, "
-        f".back_layer = {len(layers)}, .chip_input = -1, .chip_output = -1}};\n"
+        f".back_layer = {len(layers)}, .chip_input = -1, .chip_output = -1, .chip_bits = 8}};\n"
     )
     return text + _input_c(case, prefix)
 

@@ -2,6 +2,7 @@
  *
  *   driver_calls sequence FRAMES SCORES
  *   driver_calls recover STATUS FRAMES SCORES    the second, fourth and sixth transfer of three fail with STATUS
+ *   driver_calls dead PLACE FRAMES SCORES        the second transfer fails, and so does the reset, of PLACE
  *   driver_calls leave FRAMES SCORES             closes while a transfer is in flight
  *
  * A final "mem ADDRESS BYTES" takes /dev/mem. */
@@ -124,6 +125,21 @@ static void recover(xd_status status) {
     CHECK(accel_driver_run(driver, frame(11), scores[0]) == XD_OK && right(11, 1));
 }
 
+static void dead(const char *place) {
+    int ready;
+    CHECK(accel_driver_run(driver, frame(0), scores[0]) == XD_OK && right(0, 1));
+    CHECK(accel_driver_run(driver, frame(1), scores[0]) == XD_RESET);
+    CHECK(strstr(accel_driver_error(driver)->text, place));
+    CHECK(strstr(accel_driver_error(driver)->text, "Close the driver and load the bitstream again"));
+    CHECK(accel_driver_in_flight(driver) == 0);
+    CHECK(accel_driver_run(driver, frame(2), scores[0]) == XD_RESET);
+    CHECK(strstr(accel_driver_error(driver)->text, "an earlier reset did not finish"));
+    CHECK(accel_driver_batch(driver, frame(2), 3, scores[0]) == XD_RESET);
+    CHECK(accel_driver_submit(driver, frame(2), 1) == XD_RESET);
+    CHECK(accel_driver_wait(driver, scores[0]) == XD_RESET);
+    CHECK(accel_driver_ready(driver, &ready) == XD_RESET && !ready);
+}
+
 int main(int argc, char **argv) {
     xd_options options;
     xd_error error = {XD_OK, ""};
@@ -140,6 +156,7 @@ int main(int argc, char **argv) {
         status = (xd_status)atoi(argv[2]);
         options.timeout_ms = 800; /* long for a simulator that shares its processors */
     }
+    if (!strcmp(argv[1], "dead")) options.timeout_ms = 200;
     load(argv[argc - 2], frames, sizeof frames);
     load(argv[argc - 1], wanted, sizeof wanted);
     if (accel_driver_open(&driver, &options, &error)) {
@@ -148,10 +165,12 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(argv[1], "sequence")) sequence(&options);
     else if (!strcmp(argv[1], "recover")) recover(status);
+    else if (!strcmp(argv[1], "dead")) dead(argv[2]);
     else CHECK(accel_driver_submit(driver, frame(0), FRAMES) == XD_OK);
     status = accel_driver_close(driver);
     driver = NULL;
-    CHECK(status == XD_OK);
+    /* only a DMA that does not stop is in the way of closing */
+    CHECK(status == (!strcmp(argv[1], "dead") && !strcmp(argv[2], "DMA") ? XD_RESET : XD_OK));
     puts("all as it should be");
     return 0;
 }

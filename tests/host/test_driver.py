@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from xnorhw.sim.device import SimDevice
 Programs = Callable[[Target], Program]
 
 HANG, SLAVE, READ, WRITE = 1, 2, 4, 8
-LENGTH, NO_DEVICE, PERMISSION, IN_USE, ADDRESS = 4, 5, 6, 7, 9
+LENGTH, NO_DEVICE, PERMISSION, ADDRESS = 4, 5, 6, 9
 BUFFER, TIMEOUT, DMA = 15, 18, 19
 
 
@@ -336,30 +333,4 @@ def test_dma_error(board: Board, programs: Programs, answers: Answers, fault: in
     assert done.returncode == DMA
     assert f"DMA, {channel}: status 0x" in done.stderr
     assert "slave error (memory refused an access)" in done.stderr
-    assert same(board.scores(programs(NATIVE), answers.frames[:3]), answers)
-
-
-def test_device_of_another_program(board: Board, programs: Programs, answers: Answers) -> None:
-    path = board.root / "three.bin"
-    answers.frames[:3].tofile(path)
-    log = board.root / "first.txt"
-    board.device.release()
-    command, environment = board.command(programs(NATIVE), "--repeat", "100000000", str(path), log=log)
-    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        end = time.monotonic() + 60
-        while not (log.exists() and log.read_text().count("sync_for_cpu") > 3):
-            assert time.monotonic() < end and first.poll() is None
-        for where in ((), board.mem):
-            second, environment = board.command(programs(NATIVE), *where, str(path))
-            done = subprocess.run(second, env=environment, capture_output=True, text=True, timeout=60)
-            assert done.returncode == IN_USE
-            assert "another process has it open. End the other process first." in done.stderr
-        first.send_signal(signal.SIGINT)
-        says = first.communicate(timeout=60)[1]
-    finally:
-        first.kill()
-        first.wait()
-    assert "interrupted; the device is stopped and free" in says
-    assert first.returncode == 128 + signal.SIGINT
     assert same(board.scores(programs(NATIVE), answers.frames[:3]), answers)

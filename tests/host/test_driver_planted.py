@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -302,6 +304,53 @@ def test_another_build(
     assert done.stderr.startswith("accel-run: error: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("bit", [5, 40])
+def test_each_half_of_the_hash(
+    board: Board, programs: Programs, answers: Answers, tmp_path: Path, bit: int
+) -> None:
+    native = programs(NATIVE)
+    text = (native.path.parents[2] / "driver/accel_build.h").read_text()
+    right = int(text.split("ACCEL_BUILD_HASH UINT64_C(")[1].split(")")[0], 0)
+    change = change_number(native.path.parents[2], "BUILD_HASH", f"UINT64_C(0x{right ^ 1 << bit:016x})")
+    program, _ = compile_variant(native, tmp_path, [change])
+    frames = tmp_path / "frames.bin"
+    answers.frames[:1].tofile(frames)
+    done = board.run(program, str(frames))
+    assert done.returncode == 12, done.stderr
+    assert f"its build is {right:016x}, this driver's is {right ^ 1 << bit:016x}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("clock_hz", "batch", "limit"),
+    # 50 ms, and twice the planned time of the transfer's frames
+    [(10, 3, 650), (10, 1, 250), (20, 3, 350), (4_000_000_000, 3, 50)],
+)
+def test_the_time_limit_follows_the_plan(
+    board: Board,
+    programs: Programs,
+    answers: Answers,
+    tmp_path: Path,
+    clock_hz: int,
+    batch: int,
+    limit: int,
+) -> None:
+    native = programs(NATIVE)
+    host = native.path.parents[2]
+    changes = [change_number(host, "CLOCK_HZ", f"{clock_hz}u"), change_number(host, "CYCLES_PER_FRAME", "1u")]
+    text = (host / "driver/accel_build.h").read_text()
+    merged = text
+    for _, line, wrong in changes:
+        merged = merged.replace(line, wrong)
+    program, _ = compile_variant(native, tmp_path, [("accel_build.h", text, merged)])
+    frames = tmp_path / "frames.bin"
+    answers.frames[:6].tofile(frames)
+    begin = time.monotonic()
+    done = board.run(program, "--timeout", "50", "--batch", str(batch), str(frames), faults="1:1")
+    assert done.returncode == 18, done.stderr
+    assert f"accel: no result within {limit} ms: " in done.stderr
+    assert time.monotonic() - begin > limit / 1000
+
+
 # --- tools -------------------------------------------------------------------------------------
 
 
@@ -368,8 +417,11 @@ def test_a_cplusplus_program_links_it(programs: Programs, tmp_path: Path) -> Non
         str(source),
     ]
     subprocess.run([*command, str(library), "-o", str(tmp_path / "robot")], check=True)
-    done = subprocess.run([str(tmp_path / "robot")], capture_output=True, text=True, check=True)
-    # this machine has no such device
+    # an empty board
+    board = {"XH_SHIM_DEVICE": str(tmp_path), "XH_SHIM_TREE": str(tmp_path), "LD_PRELOAD": str(program.shim)}
+    done = subprocess.run(
+        [str(tmp_path / "robot")], env={**os.environ, **board}, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("5 /sys/class/uio: no UIO device has the name 'accel'. Load the bitstream")
 
 

@@ -206,6 +206,7 @@ def test_an_image(
         (b"P5\n", "an image of 6 x 6 pixels"),
         (bytes(37), "no multiple of the frame's 36 bytes"),
         (b"", "no multiple of the frame's 36 bytes"),
+        (b"\x93NUMPY" + bytes(66), "tofile(name)"),
     ],
 )
 def test_files_that_hold_no_frame(host: Path, tmp_path: Path, data: bytes, why: str) -> None:
@@ -213,6 +214,14 @@ def test_files_that_hold_no_frame(host: Path, tmp_path: Path, data: bytes, why: 
     done = run(host, tmp_path / "input")
     assert done.returncode == 1 and why in done.stderr.decode()
     assert done.stderr.decode().startswith("accel-engine: error: ")
+
+
+def test_a_full_disk(host: Path, tmp_path: Path) -> None:
+    (tmp_path / "frame.bin").write_bytes(bytes(36))
+    program = next(host.glob("work/*/accel-engine"))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([program, tmp_path / "frame.bin"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"standard output: it cannot be written" in done.stderr
 
 
 def test_files_that_are_not_there(host: Path, tmp_path: Path) -> None:

@@ -151,7 +151,21 @@ def _wide(rng: np.random.Generator) -> IntGraph:
     return chain.graph((), (6,))
 
 
-NETWORKS = {"table": _table, "bits": _bits, "codes": _codes, "full": _full, "wide": _wide}
+def _flags(rng: np.random.Generator) -> IntGraph:
+    """One-bit codes with a sign, which are 0 and -1 and not +1 and -1, straight to the chip."""
+    chain = _Chain(Input((3, 5, 4), bits=1, signed=True), rng)
+    chain.product("conv", 4, 3)
+    return chain.graph((), (4, 5, 4))
+
+
+NETWORKS = {
+    "table": _table,
+    "bits": _bits,
+    "codes": _codes,
+    "flags": _flags,
+    "full": _full,
+    "wide": _wide,
+}
 
 
 def make(name: str, seed: int = 1) -> IntGraph:

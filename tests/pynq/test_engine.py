@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -234,3 +235,27 @@ def test_other_elements(load: Callable[..., ModuleType], build: Callable[..., Pa
     module = load(tmp_path)
     with pytest.raises(module.EngineError, match="takes int16 elements, this package's frames are int8"):
         module.CpuEngine(cache=tmp_path)
+
+
+def test_a_damaged_library_is_compiled_anew(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """A file cut off by a loss of power would end the interpreter with a bus error."""
+    module = load("bits")
+    module.CpuEngine("cc -O0", tmp_path).close()
+    (library,) = tmp_path.iterdir()
+    whole = library.read_bytes()
+    for damaged in (b"", whole[:3000], whole[:-40], whole[:5000] + b"?" + whole[5001:]):
+        library.unlink()  # the loaded one stays as it is
+        library.write_bytes(damaged)
+        module.CpuEngine("cc -O0", tmp_path).close()
+        assert library.read_bytes() == whole
+
+
+def test_a_library_of_another_machine(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    compiler = shutil.which("arm-linux-gnueabihf-gcc")
+    if compiler is None or platform.machine().startswith("armv"):
+        pytest.skip("arm-linux-gnueabihf-gcc is not installed: apt-get install gcc-arm-linux-gnueabihf")
+    module = load("bits")
+    with pytest.raises(module.EngineError, match="cannot be loaded") as caught:
+        module.CpuEngine(f"{compiler} -mfpu=neon", tmp_path)
+    assert "compiler for this machine" in caught.value.remedy
+    assert list(tmp_path.iterdir()) == []

@@ -191,15 +191,15 @@ def test_two_processes(bench: Benches) -> None:
     one = bench("table")
     code = (
         "import sys, types, warnings; warnings.simplefilter('ignore')\n"
-        "from xnorhw_accel import DeviceBusyError, load\n"
-        "device = types.SimpleNamespace(tag=sys.argv[1], bitfile='accel.bit')\n"
-        "try: load(device=device)\n"
+        "from xnorhw_accel.opening import DeviceBusyError, Lock\n"
+        "device = types.SimpleNamespace(tag='a board', lock_folder=sys.argv[1])\n"
+        "try: Lock(int(sys.argv[2]), device)\n"
         "except DeviceBusyError as error: print(error)\n"
     )
     with one.open() as accelerator:
         environment = {**os.environ, "PYTHONPATH": str(one.folder / "pynq")}
         done = subprocess.run(
-            [sys.executable, "-c", code, one.device.tag],
+            [sys.executable, "-c", code, one.device.lock_folder, str(one.device.sim.dma_base)],
             env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert f"in use by process {os.getpid()}" in done.stdout, done.stdout + done.stderr

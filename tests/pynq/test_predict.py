@@ -43,7 +43,7 @@ def test_equals_golden(name: str, bench: Callable[[str], Bench]) -> None:
         assert np.array_equal(accelerator.predict(x), np.argmax(scores, axis=1))
 
 
-@pytest.mark.parametrize("name", ["table", "codes", "full", "wide"])
+@pytest.mark.parametrize("name", ["table", "codes", "flags", "full", "wide"])
 def test_channels_last(name: str, bench: Callable[[str], Bench]) -> None:
     one = bench(name)
     x, sums, _ = frames(one, 5, seed=6)
@@ -94,8 +94,47 @@ def test_one_transfer_a_batch(bench: Callable[[str], Bench], monkeypatch: pytest
     ]
 
 
-def test_each_input_byte_is_written_once(bench: Callable[[str], Bench]) -> None:
-    """Padding stays zero from the beginning; a frame's own bytes are the only ones written."""
+class Counted(np.ndarray):
+    """A buffer that counts how often each of its bytes is written."""
+
+    counts: np.ndarray
+    origin: int
+
+    def __array_finalize__(self, parent: Any) -> None:
+        if isinstance(parent, Counted) and hasattr(parent, "counts"):
+            self.counts, self.origin = parent.counts, parent.origin
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        place = self[key]
+        begin = place.__array_interface__["data"][0] - self.origin
+        behind = self.counts.reshape(-1)[begin:]
+        np.lib.stride_tricks.as_strided(behind, place.shape, place.strides)[...] += 1
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("layout", ["CHW", "HWC"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_byte_of_a_buffer_is_written_once(name: str, layout: str, bench: Callable[[str], Bench]) -> None:
+    """However the front looks, a buffer is passed over once; what lies behind a frame is left alone."""
+    one = bench(name)
+    x, _, _ = frames(one, 5, seed=1)
+    with one.open() as accelerator:
+        frame = accelerator.description.input
+        if layout == "HWC":
+            x = np.ascontiguousarray(x.reshape(5, *accelerator.description.given.chw).transpose(0, 2, 3, 1))
+        counts = np.zeros((7, frame.bytes), np.uint8)
+        buffer = np.zeros_like(counts).view(Counted)
+        buffer.counts, buffer.origin = counts, buffer.__array_interface__["data"][0]
+        accelerator._packer.pack(x, buffer[:5], layout)
+        used = -(-frame.elements * frame.element_bits // 8) if frame.element_bits == 1 else frame.elements
+        assert (counts[:5, :used] == 1).all()
+        assert not counts[:5, used:].any() and not counts[5:].any()
+        buffer[:1, :1] = 0
+        assert counts[0, 0] == 2  # it does count
+
+
+def test_padding_stays_zero(bench: Callable[[str], Bench]) -> None:
+    """From the beginning on: a frame's own bytes are the only ones written."""
     one = bench("codes")
     with one.open() as accelerator:
         frame = accelerator.description.input

@@ -103,8 +103,10 @@ def test_the_addresses_are_the_block_designs(device: SimDevice, device_build: De
         lambda d: d.dma_base + 1,
         lambda d: d.memory_base,
         lambda d: d.ip_base + (1 << 32),
+        lambda d: d.ip_base + (1 << 70),
+        lambda d: -4,
     ],
-    ids=["zero", "before", "behind", "half a word", "a byte", "memory", "above 4 GB"],
+    ids=["zero", "before", "behind", "half a word", "a byte", "memory", "above 4 GB", "no bus", "negative"],
 )
 def test_outside_of_the_map_is_a_bus_error(device: SimDevice, place) -> None:
     address = place(device)

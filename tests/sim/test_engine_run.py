@@ -86,6 +86,21 @@ def test_random_graphs_on_arm(target: Target, tmp_path: Path) -> None:
             assert_equal(run, drawn)
 
 
+def test_an_arm_without_neon(tmp_path: Path) -> None:
+    """The other sources hold no such instruction, so the choice is made before one is met."""
+    ARM.skip_unless_here()
+    drawn = random_graph(0)
+    program = compile_engine(engine.engine_files(drawn.graph), tmp_path, compiler=ARM.compiler[0])
+    cpu, path = ("qemu-arm", "-cpu", "cortex-a9,neon={}", *ARM.runner[3:]), {"on": "neon", "off": "plain"}
+    for there, chosen in path.items():
+        runner = [word.format(there) for word in cpu]
+        run = run_program(program, drawn.graph, drawn.codes, tmp_path, runner=runner)
+        assert run.path == chosen
+        assert_equal(run, drawn)
+    with pytest.raises(ToolError, match="lacks the instructions"):
+        run_program(program, drawn.graph, drawn.codes, tmp_path, runner=runner, path="neon")
+
+
 def test_random_torch_networks(library: EngineLibrary) -> None:
     tested = 0
     for seed in range(NETWORKS):

@@ -143,9 +143,11 @@ def _description(graph: IntGraph, plan: Plan, board: Board, number: int, prefix:
 
 
 def _frame(graph: IntGraph, tensor: str, frame: Frame) -> dict[str, Any]:
+    kind = graph.tensor(tensor).type
     return {
         "chw": list(graph.tensor(tensor).shape),
         "element_bits": frame.element_bits,
+        "bipolar": kind is not None and kind.is_bipolar,
         "beats": frame.beats,
         "bytes": frame.beats * frame.beat_bits // 8,
     }

@@ -137,6 +137,12 @@ def snap_file(
     ModelError for a file that is none or cannot be written.
     """
     _check_frac(frac, "frac")
+    if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
+        raise ModelError(
+            "it would take the place of the trained model, whose weights would be lost",
+            module=str(out),
+            remedy="Write to another file",
+        )
     file = load_model_file(path)
     wished = file.graph if frac is None else _with_frac(file.graph, frac)
     made = grid.round_to_grid(wished)

@@ -156,7 +156,8 @@ class EngineNetwork:
 
     ``front_layers`` layers run before an accelerator, those from ``back_layer`` on behind it;
     ``chip_input`` and ``chip_output`` are the indices of the tensors that enter and leave it,
-    -1 where there is none.  ``scores`` is their number.  Input values lie between
+    -1 where there is none; ``chip_bits`` is 1 or 8, the bits of an element of its frame.
+    ``scores`` is their number.  Input values lie between
     ``input_low`` and ``input_high``; both are 0 where the input's format holds no others.
     """
 
@@ -168,5 +169,6 @@ class EngineNetwork:
     back_layer: int
     chip_input: int
     chip_output: int
+    chip_bits: int
     input_low: int
     input_high: int

@@ -179,6 +179,8 @@ class Mailbox:
     def _command(self, command: int, address: int, value: int) -> int:
         if self._file < 0:
             raise DeviceError("was closed", module=str(self.folder), remedy="Open it again")
+        if not 0 <= address < 1 << 64:
+            raise self._bus_error(address)
         with self._one_at_a_time:
             words = self._words
             words[_COMMAND] = command
@@ -191,13 +193,16 @@ class Mailbox:
             self._wait(number)
             self._barrier()
             if words[_STATUS]:
-                raise BusError(
-                    f"nothing answers at address {address:#010x}",
-                    module="simulated device",
-                    remedy=f"Registers are at {self.ip_base:#010x} and {self.dma_base:#010x}, "
-                    f"{self.window:#x} bytes each, in aligned 32-bit words",
-                )
+                raise self._bus_error(address)
             return int(words[_RESULT])
+
+    def _bus_error(self, address: int) -> BusError:
+        return BusError(
+            f"nothing answers at address {address:#010x}",
+            module="simulated device",
+            remedy=f"Registers are at {self.ip_base:#010x} and {self.dma_base:#010x}, "
+            f"{self.window:#x} bytes each, in aligned 32-bit words",
+        )
 
     def _barrier(self) -> None:
         # a lock's own atomic operations order the accesses around it on every processor

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from xnorhw.ir.errors import ToolError
+from xnorhw.ir.errors import ToolError, XnorhwError
 from xnorhw.sim.tools import require_tools, verilator_environment
 
 __all__ = ["compile_bench", "compile_device", "read_sources", "write_memories"]
@@ -38,10 +38,18 @@ def read_sources(build: Path) -> dict[str, str]:
     return result
 
 
+def _present(files: Mapping[str, str], path: str) -> str:
+    if path not in files:
+        raise XnorhwError(
+            f"the build is damaged: {path} is missing", module=path, remedy="Build again with xnorhw build"
+        )
+    return files[path]
+
+
 def _verilog(files: Mapping[str, str]) -> dict[str, str]:
     """Bare name -> text of the Verilog: the RTL in the order of its list, then the bench's."""
-    listed = files["rtl/files.f"].split()
-    result = {name: files[f"rtl/{name}"] for name in listed}
+    listed = _present(files, "rtl/files.f").split()
+    result = {name: _present(files, f"rtl/{name}") for name in listed}
     for path in sorted(files):
         if path.startswith("sim/") and path.endswith(".sv"):
             result[path.removeprefix("sim/")] = files[path]

@@ -132,6 +132,7 @@ def _device_class() -> type:
             self.bitfile = self._bitstream(stored.folder)
             self._memory = DeviceMemory(self.sim.memory_base, memory_bytes)
             self._clocks = dict(_ZYNQ_CLOCKS if self.zynq7 else _ULTRASCALE_CLOCKS)
+            self.lock_folder = self.sim.folder
             self.timestamp = ""
             self.bitfile_name = ""
 
@@ -177,21 +178,32 @@ def _device_class() -> type:
 
         # ---- memory
 
-        def allocate(self, shape: Any, dtype: Any, cacheable: int = 1, **_: Any) -> Any:
-            """A buffer of the host, and pages of the device that flush and invalidate copy to and from."""
+        def allocate(self, shape: Any, dtype: Any, cacheable: int = 0, **_: Any) -> Any:
+            """A buffer of the host, and pages of the device that flush and invalidate copy to and from.
+
+            One that no cache holds, pynq's default, is the device's memory itself.
+            """
             shape = (shape,) if isinstance(shape, int) else tuple(shape)
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             address = self._memory.take(size)
+            pages = self._device_bytes(address, 0, size)
             buffer = buffers.PynqBuffer(
-                shape, dtype, device=self, device_address=address, bo=address, coherent=False
+                shape,
+                dtype,
+                buffer=None if cacheable else pages,
+                device=self,
+                device_address=address,
+                bo=address,
+                coherent=False,
             )
             buffer.pointer = _Pointer(address, size)
             buffer.return_to = self
             buffer.memory = self
             # what the memory held before is what a program finds that forgets to write or to flush
             rng = np.random.default_rng(address)
-            self._device_bytes(address, 0, size)[:] = rng.integers(0, 256, size, np.uint8)
-            buffer.view(np.ndarray).reshape(-1).view(np.uint8)[:] = 0xA5
+            pages[:] = rng.integers(0, 256, size, np.uint8)
+            if cacheable:
+                buffer.view(np.ndarray).reshape(-1).view(np.uint8)[:] = 0xA5
             return buffer
 
         def return_pointer(self, pointer: _Pointer) -> None:

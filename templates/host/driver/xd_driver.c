@@ -102,6 +102,7 @@ static xd_status reset(xd_driver *driver, xd_error *error) {
 static xd_status give_up(xd_driver *driver, xd_status status) {
     xd_error kept = driver->error, second = {XD_OK, ""};
     if (reset(driver, &second)) {
+        driver->in_flight = 0;
         driver->error = second;
         return second.status;
     }
@@ -176,8 +177,9 @@ static void destroy(xd_driver *driver, int release) {
 
 xd_status xd_open(xd_driver **result, const xd_build *build, const xd_options *options, xd_error *error) {
     if (result) *result = NULL;
-    if (!result || !build || !options || !options->timeout_ms || (options->transport == XD_UIO && !options->buffer))
-        return xd_fail(error, XD_ARGUMENT, "open", "a null pointer, or a time limit of 0");
+    if (!result || !build || !options || !options->timeout_ms || !build->clock_hz ||
+        (options->transport == XD_UIO && !options->buffer))
+        return xd_fail(error, XD_ARGUMENT, "open", "a null pointer, a time limit of 0, or a build without a clock");
     xd_driver *driver = calloc(1, sizeof *driver);
     if (!driver) return xd_fail(error, XD_MEMORY, build->name, "%zu bytes are not to be had", sizeof *driver);
     driver->build = build;
@@ -300,16 +302,22 @@ xd_status xd_ready(xd_driver *driver, int *ready) {
     return status;
 }
 
+/* The user's limit and twice what the plan says of the frames.  Rounded down: the limit is 1 ms at least. */
+static uint64_t limit_ms(const xd_driver *driver, size_t frames) {
+    uint64_t cycles = (uint64_t)frames * driver->build->cycles_per_frame, clock = driver->build->clock_hz;
+    return driver->timeout_ms + cycles / clock * 2000 + cycles % clock * 2000 / clock;
+}
+
 xd_status xd_wait(xd_driver *driver) {
     static const struct timespec pause = {0, SLEEP_NS};
-    uint64_t begin = xd_now_ms();
+    const uint64_t begin = xd_now_ms(), limit = limit_ms(driver, xd_frames(driver));
     int ready;
     for (;;) {
         /* before the look, so that a process that was kept from running finds its result */
         uint64_t now = xd_now_ms();
         xd_status status = xd_ready(driver, &ready);
         if (status || ready) return status;
-        if (now - begin > driver->timeout_ms) break;
+        if (now - begin > limit) break;
         if (now - begin > SPIN_MS) nanosleep(&pause, NULL);
     }
     char words[220];
@@ -317,8 +325,8 @@ xd_status xd_wait(xd_driver *driver) {
     xd_status status = check_stream(driver);
     if (status) return give_up(driver, status);
     xd_dma_describe(&driver->transport, words, sizeof words);
-    return give_up(driver, xd_fail(&driver->error, XD_TIMEOUT, driver->build->name, "no result within %u ms: %s",
-                                   driver->timeout_ms, words));
+    return give_up(driver, xd_fail(&driver->error, XD_TIMEOUT, driver->build->name, "no result within %" PRIu64 " ms: %s",
+                                   limit, words));
 }
 
 size_t xd_frames(const xd_driver *driver) {

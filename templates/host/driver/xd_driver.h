@@ -6,8 +6,9 @@
  * Threads.  A driver serves one call at a time, from any thread: give it to one thread, or
  * put a lock around it.  Two drivers share nothing.  No call is fit for a signal handler.
  *
- * Processes.  One at a time has a device: open takes a lock (flock) on the device files,
- * and another process gets XD_IN_USE until this one closes or ends. */
+ * Processes.  One at a time has a device: open takes a lock (flock) on
+ * /run/lock/xnorhw-<address of the DMA>.lock, whichever way it goes, and on the device files;
+ * another process gets XD_IN_USE until this one closes or ends. */
 #ifndef XD_DRIVER_H
 #define XD_DRIVER_H
 
@@ -68,7 +69,8 @@ typedef struct xd_options {
     const char *buffer;      /* XD_UIO: the u-dma-buf's name under /dev */
     uint64_t memory_address; /* XD_MEM: the reserved memory, whole pages */
     uint64_t memory_bytes;
-    unsigned timeout_ms;     /* of each wait for the hardware; at least 1 */
+    unsigned timeout_ms;     /* of each wait for the hardware, at least 1; a transfer has twice
+                                the planned time of its frames on top of it */
 } xd_options;
 
 /* What the accelerator has counted since its last reset; clocks are those of the accelerator. */
@@ -87,6 +89,7 @@ typedef struct xd_build {
     uint32_t window_bytes;      /* of each of the two sets */
     uint64_t reach_base, reach_bytes; /* the memory that the DMA reaches */
     uint32_t max_transfer;      /* bytes of one transfer: the DMA's length register */
+    uint32_t clock_hz, cycles_per_frame; /* as planned */
 } xd_build;
 
 typedef struct xd_driver xd_driver;

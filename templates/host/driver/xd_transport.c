@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "xd_error.h"
@@ -26,6 +27,43 @@ xd_status xd_open_locked(xd_transport *transport, const char *path, int flags, i
     transport->files[transport->file_count++] = fd;
     *file = fd;
     return XD_OK;
+}
+
+/* The file, made where it is not there.  Its maker's umask must not keep other users out, and root may not
+ * open another user's file with O_CREAT in a folder of all users (fs.protected_regular). */
+static int open_lock(const char *path) {
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 || errno != ENOENT) return fd;
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd >= 0) (void)fchmod(fd, 0666);
+    return fd;
+}
+
+/* The lock of the device itself: UIO, /dev/mem and the Python driver have no other file in common. */
+static xd_status lock_device(xd_transport *transport, const xd_build *build, xd_error *error) {
+    char path[64];
+    snprintf(path, sizeof path, "/run/lock/xnorhw-%08" PRIx64 ".lock", build->dma_base);
+    struct stat opened;
+    for (;;) {
+        int fd = open_lock(path), number = errno;
+        if (fd < 0)
+            return xd_fail(error, number == EACCES || number == EPERM ? XD_PERMISSION : XD_SYSTEM, path,
+                           "the device's lock file cannot be opened, which wants a folder /run/lock that may be "
+                           "written: %s",
+                           strerror(number));
+        if (flock(fd, LOCK_EX | LOCK_NB)) {
+            number = errno;
+            close(fd);
+            if (number == EWOULDBLOCK) return xd_fail(error, XD_IN_USE, path, "another process has the device");
+            return xd_fail_system(error, path, "cannot be locked", number);
+        }
+        /* who had the lock may have removed the file in between: then this is the lock of nothing */
+        if (!fstat(fd, &opened) && opened.st_nlink) {
+            transport->files[transport->file_count++] = fd;
+            return XD_OK;
+        }
+        close(fd);
+    }
 }
 
 xd_status xd_map(const char *path, int file, uint64_t offset, size_t bytes, void **address, xd_error *error) {
@@ -54,8 +92,10 @@ xd_status xd_transport_open(xd_transport *transport, const xd_build *build, cons
                             xd_error *error) {
     memset(transport, 0, sizeof *transport);
     transport->for_device = transport->for_cpu = -1;
-    xd_status status = options->transport == XD_MEM ? xd_open_mem(transport, build, options, error)
-                                                    : xd_open_uio(transport, build, options, error);
+    xd_status status = lock_device(transport, build, error);
+    if (!status)
+        status = options->transport == XD_MEM ? xd_open_mem(transport, build, options, error)
+                                              : xd_open_uio(transport, build, options, error);
     if (status) {
         xd_transport_close(transport, 1);
         return status;

@@ -45,10 +45,14 @@ class Values:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame at the chip's edge: ``chw`` elements of ``element_bits`` bits in ``bytes`` whole beats."""
+    """A frame at the chip's edge: ``chw`` elements of ``element_bits`` bits in ``bytes`` whole beats.
+
+    ``bipolar``: an element is -1 or +1, which is a 1 on the stream; else it is a code.
+    """
 
     chw: tuple[int, int, int]
     element_bits: int
+    bipolar: bool
     beats: int
     bytes: int
 
@@ -117,7 +121,7 @@ def load_description(folder: Path = FOLDER) -> Description:
 
 
 def _frame(tree: dict[str, Any]) -> Frame:
-    return Frame(tuple(tree["chw"]), tree["element_bits"], tree["beats"], tree["bytes"])
+    return Frame(tuple(tree["chw"]), tree["element_bits"], tree["bipolar"], tree["beats"], tree["bytes"])
 
 
 def load_network(folder: Path = FOLDER) -> tuple[int_graph.IntGraph, int_graph.IntGraph]:

@@ -262,7 +262,8 @@ class Accelerator:
 
     def _allocate(self, frame_bytes: int) -> Any:
         try:
-            buffer = self._device.allocate((self.max_batch, frame_bytes), np.dtype(np.uint8))
+            # pynq's default is memory that no cache holds, in which NumPy is slow
+            buffer = self._device.allocate((self.max_batch, frame_bytes), np.dtype(np.uint8), cacheable=1)
         except (MemoryError, OSError, RuntimeError) as error:
             raise BufferExhaustedError(
                 f"no contiguous memory for {self.max_batch * frame_bytes} bytes ({error})",
@@ -271,6 +272,8 @@ class Accelerator:
                 "shut their kernels down",
             ) from error
         buffer[:] = 0
+        # pynq flushes what is sent alone: zeros left in the cache could be written over results
+        buffer.flush()
         return buffer
 
     def _pack(self, x: np.ndarray, side: int, layout: str) -> None:

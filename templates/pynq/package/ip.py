@@ -43,9 +43,9 @@ class NetworkHierarchy(DefaultHierarchy):
         dma = next(name for name, kind in kinds.items() if kind.startswith(DMA_TYPE))
         ip = next(name for name, kind in kinds.items() if kind.startswith(_OURS))
         device = self.description["device"]
-        lock = Lock(device)
+        found = self.description["ip"][dma]
+        lock = Lock(found["phys_addr"], device)
         try:
-            found = self.description["ip"][dma]
             reset_dma(MMIO(found["phys_addr"], found["addr_range"], device=device))
             overlay = self.description.get("overlay")
             opened = Opened(overlay, device, getattr(self, dma), getattr(self, ip).mmio, lock)

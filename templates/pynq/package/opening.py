@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,57 +26,70 @@ from .transfer import reset_dma
 __all__ = ["Lock", "Opened", "board_name", "clock_mhz", "open_overlay"]
 
 DMA_TYPE = "xilinx.com:ip:axi_dma:"
+LOCK_FOLDER = Path("/run/lock")
 BOARD_FILE = Path("/proc/device-tree/chosen/pynq_board")
 
 
 class Lock:
-    """A device is driven by one object of one process; the system frees the lock when that ends."""
+    """A DMA is driven by one object of one process; the system frees the lock when that ends.
 
-    def __init__(self, device: Any) -> None:
-        """Take the lock of ``device`` or raise DeviceBusyError."""
-        tag = re.sub(r"[^A-Za-z0-9_.-]", "_", str(getattr(device, "tag", "device")))
-        folder = Path("/run/lock")
-        if not os.access(folder, os.W_OK):
-            folder = Path(tempfile.gettempdir())
-        self.path = folder / f"xnorhw-{tag}.lock"
-        self._file = self._take(tag)
+    The C driver of the same build takes the same file.  The file stays when the lock is
+    free: one that was taken away would be the lock of whoever has it open still.
+    """
+
+    def __init__(self, dma_base: int, device: Any) -> None:
+        """Take the lock of the DMA at the bus address ``dma_base`` or raise DeviceBusyError."""
+        # a simulated device has addresses of its own, and a folder for its lock
+        folder = Path(getattr(device, "lock_folder", LOCK_FOLDER))
+        self.path = folder / f"xnorhw-{dma_base:08x}.lock"
+        self._file = self._open()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+            self._close()
+            raise DeviceBusyError(
+                f"it is in use by {_owner(owner)}",
+                module=f"device {getattr(device, 'tag', f'at {dma_base:#010x}')}",
+                remedy="Call that Accelerator's close() first, or shut its notebook's kernel down",
+            ) from error
         os.ftruncate(self._file, 0)
         os.write(self._file, str(os.getpid()).encode())
 
-    def _take(self, tag: str) -> int:
-        while True:
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
             try:
-                file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except PermissionError as error:
-                raise PermissionDeniedError(
-                    f"{self.path} belongs to another user", module="device", remedy=_AS_ROOT
-                ) from error
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.read(file, 32).decode("ascii", "replace").strip()
-                os.close(file)
-                own = owner == str(os.getpid())
-                who = "this process, by another Accelerator" if own else f"process {owner or '?'}"
-                raise DeviceBusyError(
-                    f"it is in use by {who}",
-                    module=f"device {tag}",
-                    remedy="Call that Accelerator's close() first, or shut its notebook's kernel down",
-                ) from error
-            # an owner that left in between has taken the file away: this is the lock of nothing
-            try:
-                if os.path.samestat(os.fstat(file), os.stat(self.path)):
-                    return file
+                # Linux refuses O_CREAT, even to root, for another user's file in a folder like this one
+                return os.open(self.path, flags)
             except FileNotFoundError:
-                pass
-            os.close(file)
+                file = os.open(self.path, flags | os.O_CREAT, 0o666)
+                with suppress(PermissionError):
+                    os.fchmod(file, 0o666)  # whoever's umask made it
+                return file
+        except OSError as error:
+            raise PermissionDeniedError(
+                f"the lock file {self.path} cannot be opened ({error.strerror})",
+                module="device",
+                remedy=_AS_ROOT,
+            ) from error
+
+    def _close(self) -> None:
+        os.close(self._file)
+        self._file = -1
 
     def release(self) -> None:
         """Free the device; a second call does nothing."""
         if self._file >= 0:
-            self.path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = -1
+            os.ftruncate(self._file, 0)
+            self._close()
+
+
+def _owner(number: str) -> str:
+    """Who has the lock, from the process number in its file; one that ended is not who has it now."""
+    if number == str(os.getpid()):
+        return "this process, by another Accelerator"
+    return f"process {number}" if number and Path("/proc", number).exists() else "another process"
 
 
 @dataclass
@@ -91,32 +104,44 @@ class Opened:
 
 
 def open_overlay(description: Description, bitfile: str | None, device: Any, download: bool) -> Opened:
-    """Find the device, lock it, load the overlay and find accelerator and DMA in it."""
+    """Find the device, find accelerator and DMA in the overlay, lock them, load the overlay."""
     device = _device() if device is None else device
     path = _bitfile(description, bitfile, device)
-    lock = Lock(device)
+    with _pynq_errors(path):
+        # the metadata alone: whoever has the device keeps its design
+        overlay = pynq.Overlay(path, download=False, device=device)
+        names = _find(overlay, description)
+        found = overlay.ip_dict[names[0]]
+    lock = Lock(found["phys_addr"], device)
     try:
-        try:
-            overlay = pynq.Overlay(path, download=download, device=device)
-            dma, ip = _find(overlay, description, device)
-        except AcceleratorError:
-            raise
-        except PermissionError as error:
-            raise PermissionDeniedError(
-                f"the system refuses access ({error})", module="device", remedy=_AS_ROOT
-            ) from error
-        except OSError as error:
-            if "ermission" in str(error):
-                raise PermissionDeniedError(
-                    str(error).rstrip("."), module="device", remedy=_AS_ROOT
-                ) from error
-            raise BitstreamError(str(error).rstrip("."), module=path, remedy=_MAKE_ONE) from error
-        except RuntimeError as error:
-            raise BitstreamError(f"pynq cannot load it ({error})", module=path, remedy=_MAKE_ONE) from error
+        with _pynq_errors(path):
+            if download:
+                overlay.download()
+            reset_dma(pynq.MMIO(found["phys_addr"], found["addr_range"], device=device))
+            dma, ip = (_attribute(overlay, name) for name in names)
         return Opened(overlay, device, dma, ip.mmio, lock)
     except BaseException:
         lock.release()
         raise
+
+
+@contextmanager
+def _pynq_errors(path: str) -> Iterator[None]:
+    """What pynq raises, as the errors of this package."""
+    try:
+        yield
+    except AcceleratorError:
+        raise
+    except PermissionError as error:
+        raise PermissionDeniedError(
+            f"the system refuses access ({error})", module="device", remedy=_AS_ROOT
+        ) from error
+    except OSError as error:
+        if "ermission" in str(error):
+            raise PermissionDeniedError(str(error).rstrip("."), module="device", remedy=_AS_ROOT) from error
+        raise BitstreamError(str(error).rstrip("."), module=path, remedy=_MAKE_ONE) from error
+    except RuntimeError as error:
+        raise BitstreamError(f"pynq cannot load it ({error})", module=path, remedy=_MAKE_ONE) from error
 
 
 def _device() -> Any:
@@ -145,8 +170,8 @@ def _bitfile(description: Description, bitfile: str | None, device: Any) -> str:
     )
 
 
-def _find(overlay: Any, description: Description, device: Any) -> tuple[Any, Any]:
-    """The DMA and the accelerator, which lie side by side: at the top or in one hierarchy."""
+def _find(overlay: Any, description: Description) -> tuple[str, str]:
+    """The names of DMA and accelerator, which lie side by side: at the top or in one hierarchy."""
     kind = description.vlnv.rpartition(":")[0] + ":"
     places = [name for name, ip in overlay.ip_dict.items() if str(ip.get("type", "")).startswith(kind)]
     if len(places) != 1:
@@ -169,9 +194,7 @@ def _find(overlay: Any, description: Description, device: Any) -> tuple[Any, Any
             module="dma",
             remedy="Keep accelerator and DMA in one hierarchy, as vivado/design.tcl of the build does",
         )
-    found = overlay.ip_dict[beside[0]]
-    reset_dma(pynq.MMIO(found["phys_addr"], found["addr_range"], device=device))
-    return _attribute(overlay, beside[0]), _attribute(overlay, place)
+    return beside[0], place
 
 
 def _attribute(overlay: Any, path: str) -> Any:

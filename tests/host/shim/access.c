@@ -1,6 +1,7 @@
 /* Decodes the load or store that touched a register: x86-64, ARM (A32 and Thumb), aarch64. */
 #define _GNU_SOURCE
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
@@ -10,15 +11,27 @@
 /* PG021: a write of MM2S_LENGTH starts the transfer that sends. */
 enum { SEND_LENGTH = 0x28 };
 
+static unsigned sent; /* transfers */
+
+/* XH_SHIM_STUCK is "N:ADDRESS:VALUE": from the N-th transfer on that register reads as VALUE. */
+static void stick(uint64_t address, uint32_t *value) {
+    const char *text = getenv("XH_SHIM_STUCK");
+    unsigned long long number, at, stuck;
+    if (!text) return;
+    if (sscanf(text, "%llu:%lli:%lli", &number, (long long *)&at, (long long *)&stuck) != 3)
+        die("XH_SHIM_STUCK cannot be read");
+    if (sent >= number && address == at) *value = (uint32_t)stuck;
+}
+
 static uint32_t reg_read(uint64_t address) {
     uint32_t value = mailbox_read(address);
+    stick(address, &value);
     trace("read 0x%08llx 0x%08x", (unsigned long long)address, value);
     return value;
 }
 
 /* XH_SHIM_FAULTS is "N:V+...": before the N-th transfer is sent off, faults V are planted in the device. */
 static void plant(void) {
-    static unsigned sent;
     const char *text = getenv("XH_SHIM_FAULTS");
     sent++;
     while (text && *text) {

@@ -5,6 +5,8 @@
  *                            sync_for_device and sync_for_cpu alone; opened with O_SYNC the memory itself
  *   /dev/mem                 opened with O_SYNC, the memory itself
  *   /sys/class/...           files of a folder
+ *   /run/lock/...            files beside the device's mailbox, or in the folder XH_SHIM_LOCKS; the file that
+ *                            XH_SHIM_REMOVED names goes away between the first open and flock
  *
  * XH_SHIM_DEVICE is the device's mailbox, XH_SHIM_TREE a folder whose dev/ and sys/ stand for the board's: a
  * file that is not there is a device that is not there, one without rights may not be opened.
@@ -133,6 +135,12 @@ static int open_any(const char *path, int flags, mode_t mode) {
     int (*real_open)(const char *, int, ...) = (int (*)(const char *, int, ...))next("open64");
     char whole[512];
     struct stat found;
+    if (begins(path, "/run/lock/")) {
+        /* no file of the shim: the kernel's own answers, and a lock for each of several devices */
+        const char *locks = getenv("XH_SHIM_LOCKS");
+        snprintf(whole, sizeof whole, "%s%s", locks ? locks : getenv("XH_SHIM_DEVICE"), path + strlen("/run/lock"));
+        return real_open(whole, flags, mode);
+    }
     if (!of_the_board(path)) return real_open(path, flags, mode);
     in_tree(whole, sizeof whole, path);
     if (stat(whole, &found)) {
@@ -179,6 +187,9 @@ int close(int fd) {
 
 int flock(int fd, int operation) {
     int (*real_flock)(int, int) = (int (*)(int, int))next("flock");
+    static int calls;
+    const char *removed = getenv("XH_SHIM_REMOVED");
+    if (!calls++ && removed && unlink(removed)) die("%s: %s", removed, strerror(errno));
     int result = real_flock(fd, operation);
     if (result || !of_shim(fd) || (operation & LOCK_UN)) return result;
     if (mailbox_attach()) return 0;
