@@ -162,7 +162,7 @@ def test_extras_reach_the_setup() -> None:
 
 def test_second_environment(tmp_path: Path) -> None:
     """`make test` makes it, runs the tests in it, and does without it where it cannot be."""
-    options = [f"VENV={tmp_path}/env", f"PYTHON={sys.executable}"]
+    options = [f"VENV={tmp_path}/env", f"PYTHON={sys.executable}", "JOBS=2"]
     shown = make("-n", "test", *options)
     assert f"tools/setup_env.py '{tmp_path}/env-pynq' --group pynq\n" in shown
     assert f"'{tmp_path}/env-pynq/bin/python' -m pytest tests/pynq tests/notebook  -n 2" in shown

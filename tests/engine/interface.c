@@ -50,7 +50,7 @@ static const xh_tensor tensors[] = {{"input", 40, 1, 1, XH_BITS}, {"sums", 3, 1,
 static const xh_layer layers[] = {{XH_PRODUCT, 0, 1, &product}};
 static const xh_layer broken[] = {{XH_PRODUCT, 0, 1, &unpadded}};
 static const xh_network network = {.name = "bits", .tensor = tensors, .tensors = 2, .layer = layers, .layers = 1,
-                                   .scores = 3, .back_layer = 1, .chip_input = 0, .chip_output = 1};
+                                   .scores = 3, .back_layer = 1, .chip_input = 0, .chip_output = 1, .chip_bits = 1};
 static const xh_network bad = {.name = "bad", .tensor = tensors, .tensors = 2, .layer = broken, .layers = 1,
                                .scores = 3, .chip_input = -1, .chip_output = -1};
 
