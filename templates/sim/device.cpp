@@ -30,6 +30,7 @@
 // `folder` with the files in it that it knows.  Exit codes: 0 ended so, 4 a stream rule was broken, 5 wrong
 // usage.
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -282,7 +283,11 @@ private:
     // Death signals follow the thread that started a process, not its process: ask instead.
     bool check_orphaned() {
         if (getppid() == parent_) return false;
-        for (const char* name : {"control", "memory", "server.log"}) unlink((folder_ + "/" + name).c_str());
+        // what a client put beside them goes, too: the folder was made for this device
+        if (DIR* folder = opendir(folder_.c_str())) {
+            while (const dirent* entry = readdir(folder)) unlink((folder_ + "/" + entry->d_name).c_str());
+            closedir(folder);
+        }
         rmdir(folder_.c_str());
         return orphaned_ = true;
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,7 +210,43 @@ def test_two_processes(bench: Benches) -> None:
         assert works(accelerator)
     with one.open() as accelerator:
         assert works(accelerator)
-    assert not accelerator._lock
+    assert not accelerator._end.alive
+
+
+def test_dropped_without_close(bench: Benches) -> None:
+    """A cell that fails leaves no object behind that keeps the device."""
+    one = bench("table")
+    assert works(one.open())
+    gc.collect()
+    assert works(one.open())
+    started = one.open()
+    started._engine.start(
+        started._inputs[0][:1], started._results[0][:1]
+    )  # its transfer is stopped before its buffers are freed
+    del started
+    gc.collect()
+    with one.open() as accelerator:
+        assert works(accelerator)
+
+
+def test_a_device_that_nobody_closes_leaves_no_file(bench: Benches) -> None:
+    code = (
+        "import pathlib, sys\n"
+        "from xnorhw.sim.pynq_device import open_device\n"
+        "device = open_device(sys.argv[1], work=pathlib.Path(sys.argv[2]))\n"
+        "print(device.sim.folder, device.bitfile, sep=chr(10), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(bench("table").folder), str(WORK)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        folder, bitfile = (Path(process.stdout.readline().strip()) for _ in range(2))
+        assert bitfile.parent == folder and bitfile.is_file()
+        process.kill()
+    end = time.monotonic() + 30
+    while folder.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not folder.exists()
 
 
 def test_closed(bench: Benches) -> None:

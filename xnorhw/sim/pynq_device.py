@@ -14,7 +14,6 @@ import ctypes
 import functools
 import importlib
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -122,29 +121,23 @@ def _device_class() -> type:
 
         def __init__(self, stored: StoredBuild, memory_bytes: int, options: dict[str, Any]) -> None:
             board = load_board(stored.info.board)
-            self._folder = Path(tempfile.mkdtemp(prefix="xnorhw-pynq-"))
+            handoff = _handoff(stored.folder)
             self.sim = SimDevice(stored, memory_bytes=memory_bytes, **options)
+            # removed with the device, however its process ends
+            self._folder = self.sim.folder
             super().__init__(f"simulated-{self.sim.client.folder.name}")
             self.name = board.title
             self.zynq7 = board.ps.ip == "processing_system7"
             self.arch = "armv7l" if self.zynq7 else "aarch64"
             self.capabilities = {"REGISTER_RW": True}
-            self.bitfile = self._bitstream(stored.folder)
+            self.bitfile = self._bitstream(handoff)
             self._memory = DeviceMemory(self.sim.memory_base, memory_bytes)
             self._clocks = dict(_ZYNQ_CLOCKS if self.zynq7 else _ULTRASCALE_CLOCKS)
             self.lock_folder = self.sim.folder
             self.timestamp = ""
             self.bitfile_name = ""
 
-        def _bitstream(self, folder: Path) -> str:
-            found = sorted((folder / "sim").glob("*.hwh"))
-            if not found:
-                raise XnorhwError(
-                    "was built before there was a hardware handoff for simulation",
-                    module=str(folder),
-                    remedy="Build again with xnorhw build",
-                )
-            hwh = found[0]
+        def _bitstream(self, hwh: Path) -> str:
             shutil.copyfile(hwh, self._folder / hwh.name)
             bitfile = (self._folder / hwh.name).with_suffix(".bit")
             bitfile.write_bytes(b"")
@@ -240,7 +233,6 @@ def _device_class() -> type:
         def close(self) -> None:
             """End the simulation."""
             self.sim.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
             if (
                 vars(base.__class__).get("_active_device") is self
                 or base.__dict__.get("_active_device") is self
@@ -254,6 +246,18 @@ def _device_class() -> type:
             self.close()
 
     return SimulatedDevice
+
+
+def _handoff(folder: Path) -> Path:
+    """The .hwh for simulation in a build."""
+    found = sorted((folder / "sim").glob("*.hwh"))
+    if not found:
+        raise XnorhwError(
+            "was built before there was a hardware handoff for simulation",
+            module=str(folder),
+            remedy="Build again with xnorhw build",
+        )
+    return found[0]
 
 
 def _host_bytes(address: int, size: int) -> npt.NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from . import registers
 from .description import FOLDER, Description, Samples, load_description, load_network, load_samples
 from .errors import AcceleratorError, BufferExhaustedError
 from .frames import Packer, Unpacker
-from .opening import Opened, board_name, clock_mhz, open_overlay
+from .opening import Lock, Opened, board_name, clock_mhz, open_overlay
 from .reports import Counters, SelfTestReport, Throughput
 from .selftest import self_test
 from .transfer import Engine
@@ -54,7 +55,6 @@ class Accelerator:
         self.simulated = bool(getattr(opened.device, "simulated", False))
         self.kind = "simulated" if self.simulated else board_name(opened.device)
         self.overlay = opened.overlay
-        self._lock = opened.lock
         self._device = opened.device
         front, back = load_network()
         self._packer = Packer(self.description, front)
@@ -78,6 +78,8 @@ class Accelerator:
         self.max_batch = self._batch(max_batch)
         self._inputs = [self._allocate(self.description.input.bytes) for _ in range(2)]
         self._results = [self._allocate(self.description.output.bytes) for _ in range(2)]
+        # also where nobody closes it: a cell that fails must not keep the device until its kernel ends
+        self._end = weakref.finalize(self, _end, self._engine, [*self._inputs, *self._results], opened.lock)
 
     @classmethod
     def open(
@@ -285,26 +287,31 @@ class Accelerator:
     # ---- the end
 
     def _check_open(self) -> None:
-        if self._lock is None:
+        if not self._end.alive:
             raise AcceleratorError("it was closed", module="accelerator", remedy="Open another")
 
     def close(self) -> None:
         """Give the device back: the DMA is reset before its buffers are released."""
-        lock, self._lock = self._lock, None
-        if lock is None:
-            return
         try:
-            if self._engine.in_flight:
-                self._engine.recover()
+            self._end()
         finally:
             self._inputs, self._results = [], []
-            lock.release()
 
     def __enter__(self) -> Accelerator:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _end(engine: Engine, buffers: list[Any], lock: Lock) -> None:
+    """What closing does; ``buffers`` are held until no transfer can reach them any more."""
+    try:
+        if engine.in_flight:
+            engine.recover()
+    finally:
+        buffers.clear()
+        lock.release()
 
 
 def load(bitfile: str | None = None, device: Any = None, **options: Any) -> Accelerator:
