@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.engine import element_dtype, engine_network
 from xnorhw.plan.engine_model import EngineNetwork
 from xnorhw.plan.model import Plan
+from xnorhw.sim.once import content_folder, made_once
 
 __all__ = [
     "EngineRun",
@@ -100,27 +100,12 @@ def compile_engine(
                 remedy=f"On Debian and Ubuntu run: apt install {tool}",
             )
     sources = {path.removeprefix("host/"): text for path, text in files.items() if _is_engine(path)}
-    digest = hashlib.sha256(repr((compiler, *arguments)).encode())
-    for name, text in sorted(sources.items()):
-        digest.update(f"{name}\0{text}\0".encode())
-    target = work / f"engine-{digest.hexdigest()[:16]}"
-    if not target.is_dir():
-        work.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=work))
-        try:
-            with tempfile.TemporaryDirectory(prefix="xh-") as temporary:
-                here = Path(temporary)
-                for name, text in sources.items():
-                    (here / name).parent.mkdir(parents=True, exist_ok=True)
-                    (here / name).write_text(text, encoding="utf-8", newline="\n")
-                shutil.copy(_made(here, compiler, arguments), fresh)
-            fresh.rename(target)
-        except OSError:  # another process was quicker with the same thing
-            if not target.is_dir():
-                raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return next(target.glob("*-engine"))
+
+    def making(here: Path, fresh: Path) -> None:
+        shutil.copy(_made(here, compiler, arguments), fresh)
+
+    target = content_folder(work, "engine", (compiler, *arguments), sources)
+    return next(made_once(target, sources, making).glob("*-engine"))
 
 
 def _made(here: Path, compiler: str, arguments: Sequence[str]) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,6 +17,7 @@ from xnorhw.emit.sim import observed_edges, stream_file
 from xnorhw.ir.errors import ToolError, VerifyError
 from xnorhw.plan.model import Plan
 from xnorhw.sim.compiled import Stalls
+from xnorhw.sim.once import content_folder, made_once
 from xnorhw.sim.tools import require_compiler
 
 __all__ = ["HlsRun", "StreamUse", "compile_hls", "run_hls"]
@@ -68,28 +67,11 @@ def compile_hls(files: Mapping[str, str], work: Path) -> Path:
     """
     require_compiler()
     sources = {path.removeprefix("hls/"): text for path, text in files.items() if _is_source(path)}
-    digest = hashlib.sha256(repr(FLAGS).encode())
-    for name, text in sorted(sources.items()):
-        digest.update(f"{name}\0{text}\0".encode())
-    target = work / f"hls-{digest.hexdigest()[:16]}"
-    if (target / PROGRAM).is_file():
-        return target / PROGRAM
-    work.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=work))
-    try:
-        with tempfile.TemporaryDirectory(prefix="xh-") as temporary:
-            here = Path(temporary)
-            for name, text in sources.items():
-                (here / name).parent.mkdir(parents=True, exist_ok=True)
-                (here / name).write_text(text, encoding="utf-8", newline="\n")
-            _compile(here, [name for name in sorted(sources) if _is_unit(name)], fresh / PROGRAM)
-        try:
-            fresh.rename(target)
-        except OSError:  # another process was quicker with the same thing
-            pass
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return target / PROGRAM
+
+    def making(here: Path, fresh: Path) -> None:
+        _compile(here, [name for name in sorted(sources) if _is_unit(name)], fresh / PROGRAM)
+
+    return made_once(content_folder(work, "hls", FLAGS, sources), sources, making) / PROGRAM
 
 
 def _is_source(path: str) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from xnorhw.ir.errors import ToolError, XnorhwError
+from xnorhw.sim.once import content_folder, made_once
 from xnorhw.sim.tools import require_tools, verilator_environment
 
 __all__ = ["compile_bench", "compile_device", "read_sources", "write_memories"]
@@ -46,10 +45,15 @@ def _present(files: Mapping[str, str], path: str) -> str:
     return files[path]
 
 
+def _listed(files: Mapping[str, str]) -> dict[str, str]:
+    """Bare name -> text of the RTL, in the order of its list."""
+    names = _present(files, "rtl/files.f").split()
+    return {name: _present(files, f"rtl/{name}") for name in names}
+
+
 def _verilog(files: Mapping[str, str]) -> dict[str, str]:
     """Bare name -> text of the Verilog: the RTL in the order of its list, then the bench's."""
-    listed = _present(files, "rtl/files.f").split()
-    result = {name: _present(files, f"rtl/{name}") for name in listed}
+    result = _listed(files)
     for path in sorted(files):
         if path.startswith("sim/") and path.endswith(".sv"):
             result[path.removeprefix("sim/")] = files[path]
@@ -77,8 +81,8 @@ def compile_bench(files: Mapping[str, str], work: Path, *, waves: bool = False) 
     flags = ["--top-module", TOP, "--prefix", "Vbench", *_FLAGS, *(["--trace-fst"] if waves else [])]
     verilog = _verilog(files)
     cpp = {"main.cpp": files["sim/bench.cpp"]}
-    target = _target(work, "bench", (flags, environment.get("VERILATOR_ROOT", "")), {**cpp, **verilog})
-    return target if target.is_file() else _build(target, flags, cpp, verilog, environment)
+    target = content_folder(work, "bench", (flags, environment.get("VERILATOR_ROOT", "")), {**cpp, **verilog})
+    return _build(target, "bench", flags, cpp, verilog, environment)
 
 
 def compile_device(files: Mapping[str, str], work: Path, *, prefix: str = "accel") -> Path:
@@ -88,46 +92,27 @@ def compile_device(files: Mapping[str, str], work: Path, *, prefix: str = "accel
     an environment without a simulator runs what another one compiled.
     """
     flags = ["--top-module", prefix, "--prefix", "Vdevice", *_FLAGS]
-    listed = files["rtl/files.f"].split()
-    verilog = {name: files[f"rtl/{name}"] for name in listed}
-    cpp = {"main.cpp": files["sim/device.cpp"], "xh_dma.h": files["sim/xh_dma.h"]}
-    target = _target(work, "device", (flags,), {**cpp, **verilog})
-    if target.is_file():
-        return target
-    require_tools()
-    return _build(target, flags, cpp, verilog, verilator_environment())
-
-
-def _target(work: Path, program: str, made_by: object, sources: Mapping[str, str]) -> Path:
-    """Where a program lies: in a folder named after all that it is made of."""
-    digest = hashlib.sha256(repr(made_by).encode())
-    for name, text in sources.items():
-        digest.update(f"{name}\0{text}\0".encode())
-    return work / f"{program}-{digest.hexdigest()[:16]}" / program
+    verilog = _listed(files)
+    cpp = {"main.cpp": _present(files, "sim/device.cpp"), "xh_dma.h": _present(files, "sim/xh_dma.h")}
+    target = content_folder(work, "device", (flags,), {**cpp, **verilog})
+    if not target.is_dir():
+        require_tools()
+    return _build(target, "device", flags, cpp, verilog, verilator_environment())
 
 
 def _build(
     target: Path,
+    program: str,
     flags: list[str],
     cpp: Mapping[str, str],
     verilog: Mapping[str, str],
     environment: dict[str, str],
 ) -> Path:
-    work, program = target.parent.parent, target.name
-    work.mkdir(parents=True, exist_ok=True)
-    # make cannot take a path with a space in it: compile in a folder that has none
-    with tempfile.TemporaryDirectory(prefix="xh-") as temporary:
-        here = Path(temporary)
-        for name, text in {**verilog, **cpp}.items():
-            (here / name).write_text(text, encoding="utf-8", newline="\n")
+    def making(here: Path, fresh: Path) -> None:
         _compile(here, program, flags, list(verilog), environment)
-        fresh = Path(tempfile.mkdtemp(prefix="fresh-", dir=work))
         shutil.copy(here / program, fresh / program)
-        try:
-            fresh.rename(target.parent)
-        except OSError:  # another process was quicker with the same thing
-            shutil.rmtree(fresh)
-    return target
+
+    return made_once(target, {**verilog, **cpp}, making) / program
 
 
 def _compile(here: Path, built: str, flags: list[str], names: list[str], environment: dict[str, str]) -> None:
