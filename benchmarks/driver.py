@@ -70,7 +70,7 @@ def copied_bytes(errors: str) -> int:
 
 
 def measure(board: Board, program: Program, path: Path, frames: int, transport: str, batch: int) -> Overhead:
-    """Run all frames twice, once and thrice: the difference is without what opening costs."""
+    """Run all frames once, then three times: half the difference is one pass without what opening costs."""
     where = board.mem if transport == "mem" else ()
     dma = board.device.addresses.dma.offset
     counts = []

@@ -124,6 +124,8 @@ def measure(model_file: Path, repetitions: int, work: Path) -> Row:
                     program, graph, codes, work, path=path, trace=False, options=("--repeat", "5")
                 )
                 taken[path].append(run.milliseconds)
+                if scores.size and not np.array_equal(run.scores.view(np.uint32), scores.view(np.uint32)):
+                    raise SystemExit(f"{model_file.stem}: {path} has other scores than the path before it")
                 scores = run.scores
             taken["torch"].append(_torch_milliseconds(net, frames))
     medians = {name: statistics.median(times) for name, times in taken.items()}

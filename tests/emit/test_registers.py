@@ -60,7 +60,7 @@ def test_hwh_says_what_the_block_design_does(name: str, plan: Plan) -> None:
     clocks = {str(p.get("NAME")): str(p.get("VALUE")) for p in ps.iter("PARAMETER")}
     stem = "PCW_FCLK0_PERIPHERAL_" if name.startswith("pynq") else "PSU__CRL_APB__PL0_REF_CTRL__"
     divisor = int(clocks[f"{stem}DIVISOR0"]) * int(clocks[f"{stem}DIVISOR1"])
-    assert board.ps.clock_source_mhz / divisor == pytest.approx(plan.clock_mhz, rel=0.1)
+    assert board.ps.clock_source_mhz / divisor == pytest.approx(plan.clock_mhz, rel=1e-4)
 
 
 SCRIPT = """

@@ -19,5 +19,6 @@ def test_bus_operations_and_copies(board: Board) -> None:
         assert row.polls * batch >= 2
         # the frames and the room for results handed over, the results taken back
         assert row.cache_operations == pytest.approx(3 / batch if transport == "uio" else 0)
-        # an input byte is copied once at most; uncached results are taken out in words
-        assert row.copied <= row.input_bytes + (row.result_bytes if transport == "mem" else 0)
+        # an input byte is copied once, a frame's padding not; uncached results are taken out in words
+        copied = row.copied - (row.result_bytes if transport == "mem" else 0)
+        assert row.input_bytes - 8 < copied <= row.input_bytes
