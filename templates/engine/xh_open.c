@@ -49,6 +49,8 @@ static int known_formats(const xh_network *n, const xh_layer *layer)
 
 static int measure(const xh_network *n, int traced, needs *need)
 {
+    if (n->chip_input >= 0 && n->chip_bits != 1 && n->chip_bits != 8)
+        return XH_BAD_NETWORK;
     memset(need, 0, sizeof *need);
     need->map[1] = xh_tensor_bytes(&n->tensor[0]);
     for (int32_t i = 0; i < n->layers; i++) {

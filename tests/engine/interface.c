@@ -80,6 +80,9 @@ int main(void)
 
     EXPECT(xh_open(NULL, NULL, &engine) == XH_BAD_ARGUMENT);
     EXPECT(xh_open(&bad, NULL, &engine) == XH_BAD_NETWORK);
+    xh_network unsaid = network;
+    unsaid.chip_bits = 0;
+    EXPECT(xh_open(&unsaid, NULL, &engine) == XH_BAD_NETWORK);
     EXPECT(xh_open(&network, "no such", &engine) == XH_UNKNOWN_PATH);
     EXPECT(xh_open(&network, NULL, &engine) == XH_OK);
     EXPECT(xh_open(&network, "plain", &other) == XH_OK);
