@@ -61,6 +61,7 @@ def device(accelerator: Accelerator) -> Page:
         ("input", f"{' x '.join(map(str, given.shape))}, {given.dtype} from {given.low} to {given.high}"),
         ("classes", f"{known.classes:,}"),
         ("build", f"{known.build_hash:016x}"),
+        ("on the host", str(accelerator.host)),
         ("clock", f"{accelerator.clock_mhz:g} MHz read back, {planned.clock_mhz:g} MHz planned"),
         (
             "planned",

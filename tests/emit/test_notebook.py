@@ -29,10 +29,10 @@ def test_files() -> None:
     """The notebook, what it shows with, and of the engine what a compiler needs: no more."""
     files = made()
     assert sorted(files) == [
+        "pynq/some_package/cpu/accel_batch.c",
         "pynq/some_package/cpu/accel_engine.h",
         "pynq/some_package/cpu/engine/accel_network.c",
         "pynq/some_package/cpu/engine/xh_run.c",
-        "pynq/some_package/engine.py",
         "pynq/some_package/notebooks/accel.ipynb",
         "pynq/some_package/view.css",
         "pynq/some_package/view.py",

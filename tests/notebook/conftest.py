@@ -23,14 +23,21 @@ def devices() -> Path:
 
 @pytest.fixture(scope="session")
 def digits(builder: Path, devices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build of the digits network, three epochs old, its simulated device compiled."""
+    """A small build of the digits network, three epochs old, its simulated device compiled."""
     folder = tmp_path_factory.mktemp("digits")
-    xnorhw = [str(builder), "-m", "xnorhw"]
-    for command in (
-        [*xnorhw, "train", "digits", "--epochs", "3", "-o", str(folder / "digits.pt")],
-        [*xnorhw, "build", "--board", "pynq-z2", str(folder / "digits.pt"), "-o", str(folder / "out")],
-    ):
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr
-    prepare(folder / "out", devices)
+    model, out = str(folder / "digits.pt"), str(folder / "out")
+    commands = (
+        ["train", "digits", "--epochs", "3", "-o", model],
+        ["build", "--board", "pynq-z2", "--target-fps", "20000", model, "-o", out],
+    )
+    # one process, for torch takes seconds to load
+    code = "from xnorhw.cli import cli\n"
+    code += "".join(f"cli.main({words!r}, standalone_mode=False)\n" for words in commands)
+    ended = subprocess.run([str(builder), "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    with pytest.MonkeyPatch.context() as patched:
+        if " " not in str(ROOT):
+            cache = ROOT / "tests" / "pynq" / "object_cache.sh"
+            patched.setenv("OBJCACHE", f"sh {cache} {devices / 'objects'}")
+        prepare(folder / "out", devices)
     return folder / "out"

@@ -37,7 +37,7 @@ def test_every_cell_ends_without_error(
 ) -> None:
     if not os.access(lab.CHROMIUM, os.X_OK):
         pytest.skip("no browser: sudo apt-get install chromium")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(devices))
     copy = jupyter.notebook(digits, tmp_path / "notebooks")
     variables = jupyter.environment(digits, tmp_path / "ipython", work=devices)
     with lab.server(copy.parent, variables, tmp_path / "jupyter") as address, lab.browser() as page:

@@ -6,6 +6,7 @@ import fcntl
 import importlib.util
 import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,9 +88,11 @@ def bench(build: Callable[..., Path]) -> Iterator[Callable[..., Bench]]:
 def mutant(tmp_path: Path) -> Callable[..., ModuleType]:
     """The package of a build with one place of its text replaced."""
 
+    ignored = shutil.ignore_patterns("__pycache__")
+
     def make(folder: Path, file: str, old: str, new: str) -> ModuleType:
-        copy = tmp_path / "mutant"
-        shutil.copytree(folder / "pynq", copy, ignore=shutil.ignore_patterns("__pycache__"))
+        copy = Path(tempfile.mkdtemp(prefix="mutant-", dir=tmp_path))
+        shutil.copytree(folder / "pynq", copy, dirs_exist_ok=True, ignore=ignored)
         path = copy / "xnorhw_accel" / file
         text = path.read_text()
         assert text.count(old) == 1, f"{file} has {text.count(old)} of {old!r}"
@@ -97,6 +100,16 @@ def mutant(tmp_path: Path) -> Callable[..., ModuleType]:
         return load_package(copy)
 
     return make
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache() -> Iterator[None]:
+    """Engines, and the run-time library of devices, are compiled once and kept where the devices are."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(WORK))
+        if " " not in str(ROOT):  # make divides words at each
+            patched.setenv("OBJCACHE", f"sh {HERE / 'object_cache.sh'} {WORK / 'objects'}")
+        yield
 
 
 @pytest.fixture(autouse=True)

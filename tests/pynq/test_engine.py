@@ -12,8 +12,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hand_bench import WORK, quick
 
-WORK = Path(__file__).resolve().parent.parent.parent / "work" / "devices"
+CACHE = WORK / "xnorhw"
+"""Where the driver and the notebook look, too."""
 
 
 @pytest.fixture
@@ -22,12 +24,15 @@ def load(build: Callable[..., Path]) -> Iterator[Callable[..., ModuleType]]:
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("xnorhw_accel")}
     path = list(sys.path)
 
-    def make(name: str | Path) -> ModuleType:
+    def make(name: str | Path, real_flags: bool = False) -> ModuleType:
         for old in [x for x in sys.modules if x.startswith("xnorhw_accel")]:
             del sys.modules[old]
         folder = build(name) if isinstance(name, str) else name
         sys.path[:] = [str(folder / "pynq"), *path]
-        return importlib.import_module("xnorhw_accel.engine")
+        module = importlib.import_module("xnorhw_accel.engine")
+        if not real_flags:
+            quick(module)
+        return module
 
     yield make
     sys.path[:] = path
@@ -45,7 +50,7 @@ def samples(module: ModuleType) -> tuple[np.ndarray, np.ndarray]:
 def test_equals_golden(name: str, load: Callable[..., ModuleType]) -> None:
     module = load(name)
     inputs, scores = samples(module)
-    with module.CpuEngine(cache=WORK) as engine:
+    with module.CpuEngine(cache=CACHE) as engine:
         found = engine.predict_scores(inputs)
         assert found.dtype == np.float32 and found.shape == scores.shape
         assert np.array_equal(found.view(np.uint32), scores.view(np.uint32))
@@ -59,7 +64,7 @@ def test_equals_golden(name: str, load: Callable[..., ModuleType]) -> None:
 def test_timing(load: Callable[..., ModuleType]) -> None:
     module = load("table")
     inputs, _ = samples(module)
-    with module.CpuEngine(cache=WORK) as engine:
+    with module.CpuEngine(cache=CACHE) as engine:
         timing = engine.throughput_test(inputs, frames=40, repetitions=2)
         assert timing.frames == 40 and timing.path == engine.path
         assert timing.fps > 0 and timing.latency_seconds > 0
@@ -87,7 +92,7 @@ def test_compiles_on_boards(
     """The very command of a board's processor, by a cross compiler; EM_ARM is 40, EM_AARCH64 183."""
     if shutil.which(compiler) is None:
         pytest.skip(f"no {compiler}: sudo apt-get install {package}")
-    module = load("bits")
+    module = load("bits", real_flags=True)
     monkeypatch.setattr(module.platform, "machine", lambda: machine)
     library = module._compiled(module.SOURCES, f"{compiler} -Wall -Werror", tmp_path).read_bytes()
     assert (library[4], int.from_bytes(library[18:20], "little")) == elf
@@ -96,25 +101,42 @@ def test_compiles_on_boards(
 
 
 @pytest.fixture
-def logged(tmp_path: Path) -> tuple[str, Path]:
-    """A compiler that writes down each call, and where."""
+def logged(tmp_path: Path) -> tuple[Callable[[ModuleType], str], Path]:
+    """Makes a compiler that writes down each call, and where; it gives what was compiled before."""
     log, path = tmp_path / "calls", tmp_path / "logged-cc"
-    path.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec cc "$@" -O0\n')
-    path.chmod(0o755)
-    return str(path), log
+
+    def make(module: ModuleType) -> str:
+        module.CpuEngine(cache=CACHE).close()
+        library, _, _ = module._recipe(module.SOURCES, None, CACHE)
+        (tmp_path / "compiled").write_bytes(library.read_bytes()[:-32])
+        find = 'while [ "$1" != -o ]; do shift; done'
+        path.write_text(f'#!/bin/sh\necho "$@" >> {log}\n{find}\nexec cp {tmp_path}/compiled "$2"\n')
+        path.chmod(0o755)
+        return str(path)
+
+    return make, log
 
 
-def test_compiled_once(load: Callable[..., ModuleType], tmp_path: Path, logged: tuple[str, Path]) -> None:
+Logged = tuple[Callable[[ModuleType], str], Path]
+
+
+def test_compiled_once(load: Callable[..., ModuleType], tmp_path: Path, logged: Logged) -> None:
     """The second one finds the first one's library; other sources or another compiler do not."""
     compiler, log = logged
-    module, cache = load("bits"), tmp_path / "cache"
+    module, cache = load("bits", real_flags=True), tmp_path / "cache"
+    command = f"{compiler(module)} -O1"
+    assert not module.is_compiled(command, cache)
     for _ in range(2):
-        module.CpuEngine(f"{compiler} -O0", cache).close()
-    assert len(log.read_text().splitlines()) == 1
-    assert "-ffp-contract=off" in log.read_text() and "-ffast-math" not in log.read_text()
+        module.CpuEngine(command, cache).close()
+        assert module.is_compiled(command, cache)
+    (call,) = log.read_text().splitlines()
+    assert "-ffp-contract=off" in call and "-ffast-math" not in call
+    assert call.index("-O3") < call.index("-O1")  # the caller's options hold
     assert [p.suffix for p in cache.iterdir()] == [".so"]
-    module.CpuEngine(f"{compiler} -O0 -DOTHER", cache).close()
-    load("codes").CpuEngine(f"{compiler} -O0", cache).close()
+    module.CpuEngine(f"{command} -DOTHER", cache).close()
+    other = load("codes")
+    compiler(other)
+    other.CpuEngine(command, cache).close()
     assert len(log.read_text().splitlines()) == 3 and len(list(cache.iterdir())) == 3
 
 
@@ -136,7 +158,7 @@ def test_bad_frames(load: Callable[..., ModuleType]) -> None:
     module = load("codes")
     errors = importlib.import_module("xnorhw_accel.errors")
     inputs, _ = samples(module)
-    with module.CpuEngine(cache=WORK) as engine:
+    with module.CpuEngine(cache=CACHE) as engine:
         wrong = [
             inputs.astype(np.float32),
             inputs[:0],
@@ -150,12 +172,15 @@ def test_bad_frames(load: Callable[..., ModuleType]) -> None:
                 engine.predict_scores(x)
             with pytest.raises(errors.BatchError):
                 engine.throughput_test(x)
+        for number in (2.5, "many", None):
+            with pytest.raises(errors.AcceleratorError, match=f"frames: {number!r} is no whole number"):
+                engine.throughput_test(inputs, frames=number)
 
 
 def test_closed(load: Callable[..., ModuleType]) -> None:
     module = load("bits")
     inputs, _ = samples(module)
-    engine = module.CpuEngine(cache=WORK)
+    engine = module.CpuEngine(cache=CACHE)
     engine.close()
     engine.close()
     for call in (engine.predict_scores, engine.predict, engine.throughput_test):
@@ -176,8 +201,9 @@ def test_no_compiler(
         "CPU engine: there is no C compiler on this machine. Install one (sudo apt-get install gcc); "
         "the accelerator itself needs none."
     )
-    with pytest.raises(module.EngineError, match="there is no command 'no-such-cc'"):
-        module.CpuEngine("no-such-cc", tmp_path)
+    for wrong in ("no-such-cc", "", 5):
+        with pytest.raises(module.EngineError, match=f"there is no command {wrong!r}"):
+            module.CpuEngine(wrong, tmp_path)
 
 
 def test_compiler_that_fails(load: Callable[..., ModuleType], tmp_path: Path) -> None:
@@ -214,7 +240,7 @@ def test_unknown_path(load: Callable[..., ModuleType], monkeypatch: pytest.Monke
     module = load("bits")
     monkeypatch.setenv("XH_PATH", "quantum")
     with pytest.raises(module.EngineError) as caught:
-        module.CpuEngine(cache=WORK)
+        module.CpuEngine(cache=CACHE)
     assert "XH_PATH" in str(caught.value)
 
 
@@ -237,17 +263,22 @@ def test_other_elements(load: Callable[..., ModuleType], build: Callable[..., Pa
         module.CpuEngine(cache=tmp_path)
 
 
-def test_a_damaged_library_is_compiled_anew(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+def test_a_damaged_library_is_compiled_anew(
+    load: Callable[[str], ModuleType], tmp_path: Path, logged: Logged
+) -> None:
     """A file cut off by a loss of power would end the interpreter with a bus error."""
-    module = load("bits")
-    module.CpuEngine("cc -O0", tmp_path).close()
-    (library,) = tmp_path.iterdir()
+    module, cache = load("bits"), tmp_path / "cache"
+    compiler = logged[0](module)
+    module.CpuEngine(compiler, cache).close()
+    (library,) = cache.iterdir()
     whole = library.read_bytes()
-    for damaged in (b"", whole[:3000], whole[:-40], whole[:5000] + b"?" + whole[5001:]):
+    for i, damaged in enumerate((b"", whole[:3000], whole[:-40], whole[:5000] + b"?" + whole[5001:])):
         library.unlink()  # the loaded one stays as it is
         library.write_bytes(damaged)
-        module.CpuEngine("cc -O0", tmp_path).close()
+        assert not module.is_compiled(compiler, cache)
+        module.CpuEngine(compiler, cache).close()
         assert library.read_bytes() == whole
+        assert len(logged[1].read_text().splitlines()) == i + 2
 
 
 def test_a_library_of_another_machine(load: Callable[[str], ModuleType], tmp_path: Path) -> None:

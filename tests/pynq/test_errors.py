@@ -420,12 +420,13 @@ def test_a_dma_that_stays_in_reset(bench: Benches, monkeypatch: pytest.MonkeyPat
         # results that the processor never sees: no invalidate
         ("transfer.py", "        self.dma.recvchannel.wait()\n", ""),
         # frames that lie a beat too close
-        ("frames.py", "out[:, : frame.elements]", "out.reshape(-1)[: len(x) * 36]"),
+        ("frames.py", "out[:, : self._elements].reshape(", "out.reshape(-1)[: len(x) * 36].reshape("),
         # columns for rows
-        ("frames.py", "places[..., c] = codes[:, c]", "places[..., c] = codes[:, c].transpose(0, 2, 1)"),
+        ("frames.py", "x, layout = x.reshape(-1, *_hwc(frame.chw)), \"HWC\"",
+         "x, layout = x.transpose(0, 3, 2, 1), \"HWC\""),
         # the wrong of the two buffers is read
-        ("driver.py", "results.append(self._unpack(len(parts[i - 1]), 1 - side))",
-         "results.append(self._unpack(len(parts[i - 1]), side))"),
+        ("driver.py", "self._unpack(1 - side, places[i - 1], take)",
+         "self._unpack(side, places[i - 1], take)"),
         # the DMA is not reset after an abort
         ("transfer.py", "        reset_dma(self.dma.mmio)\n", ""),
         # the accelerator is not
@@ -439,6 +440,7 @@ def test_planted_faults_are_noticed(
 ) -> None:
     one = bench("table")
     package = mutant(one.folder, file, old, new)
+    package.transfer.RESET_SECONDS = 0.1
     with pytest.raises(package.AcceleratorError):
         with package.Accelerator.open(device=one.device, timeout=0.1, max_batch=6) as accelerator:
             accelerator.self_test()

@@ -114,6 +114,66 @@ def test_environment(tmp_path: Path) -> None:
     assert str(tmp_path / "out") in text and "work=None" in text
 
 
+def test_a_build_that_cannot_be_written_to(
+    bench: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A read-only build, as every user meets it, root included: a file in the place of the folder."""
+    folder = tmp_path / "out"
+    shutil.copytree(bench("bits").folder, folder, ignore=shutil.ignore_patterns("work"))
+    (folder / "pynq/work").touch()
+    assert jupyter.main([str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"xnorhw: error: {folder / 'pynq/work'}: nothing can be written there (")
+    assert error.endswith("Copy the build to a folder that you may write to.\n") and error.count("\n") == 1
+
+
+def test_a_device_that_cannot_be_compiled(
+    bench: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before JupyterLab opens, and not in a kernel's first breath."""
+    folder = tmp_path / "out"
+    shutil.copytree(bench("bits").folder, folder, ignore=shutil.ignore_patterns("work"))
+    (folder / "work").touch()
+    monkeypatch.setattr(jupyter.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
+    assert jupyter.main([str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("xnorhw: error: ") and str(folder / "work") in error and error.count("\n") == 1
+
+
+class Server:
+    """A server that is told to stop, asks whether it should, and ends."""
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        self.waits = iter((KeyboardInterrupt, KeyboardInterrupt, 0))
+        assert command[-1] == "--no-browser" and options["cwd"].is_dir()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert next(self.waits, None) is None
+
+    def wait(self) -> int:
+        found = next(self.waits)
+        if found is KeyboardInterrupt:
+            raise found
+        return int(found)
+
+
+def test_ended_by_the_keyboard(
+    bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the signal; the server decides when it ends."""
+    folder = tmp_path / "out"
+    shutil.copytree(bench("bits").folder, folder, ignore=shutil.ignore_patterns("work"))
+    monkeypatch.setattr(jupyter, "prepare", lambda build: build)
+    monkeypatch.setattr(jupyter.subprocess, "Popen", Server)
+    assert jupyter.main([str(folder), "--no-browser"]) == 0
+
+
 def test_no_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert jupyter.main([str(tmp_path)]) == 1
     error = capsys.readouterr().err

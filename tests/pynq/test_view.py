@@ -171,6 +171,7 @@ def accelerator(view: ModuleType, verdict: dict[str, Any] | None, simulated: boo
         kind="Pynq-Z2",
         clock_mhz=99.999,
         verdict=verdict,
+        host="front: NumPy; back: nothing",
     )
 
 
@@ -179,6 +180,7 @@ def test_device(view: ModuleType) -> None:
     board = view.device(accelerator(view, None, False))
     assert '<b class="kind">PYNQ-Z2</b>' in board.html and "SIMULATED" not in board.html
     assert board.text.count("not run: no verdict came with this package") == 4 and "equal" not in board.text
+    assert "on the host: front: NumPy; back: nothing" in board.text
     assert "99.999 MHz read back, 100 MHz planned" in board.text and "0000000000000abc" in board.text
     verdict = {
         "chain": {"golden": "NumPy", "extra": "new"},

@@ -29,7 +29,7 @@ class Cell:
 
 
 def files(host: Mapping[str, str], *, title: str, package: str, prefix: str = "accel") -> dict[str, str]:
-    """Path in the build folder -> text: notebook, view, and the engine with its C sources.
+    """Path in the build folder -> text: notebook, view, and the C sources of the CPU engine.
 
     ``host``: the CPU engine's files as ``emit.engine.files`` gives them; the package takes along
     what a compiler needs.  ``title``: the board's name.  ``package``: the Python package's name.
@@ -42,7 +42,7 @@ def files(host: Mapping[str, str], *, title: str, package: str, prefix: str = "a
         f"{folder}/notebooks/{prefix}.ipynb": notebook_json(cells(text)),
         f"{folder}/view.css": resources.read_text("templates/pynq/notebook.css"),
         f"{folder}/view.py": resources.read_text("templates/pynq/notebook_view.py"),
-        f"{folder}/engine.py": resources.read_text("templates/pynq/engine.py"),
+        f"{folder}/cpu/{prefix}_batch.c": render("pynq/batch.c.j2", prefix=prefix, P=prefix.upper()),
         **{f"{folder}/cpu/{name.removeprefix('host/')}": host[name] for name in sorted(wanted)},
     }
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from xnorhw.emit.store import read_build
 from xnorhw.ir.errors import ToolError, XnorhwError
+from xnorhw.sim.device import prepare
 
 __all__ = ["environment", "notebook"]
 
@@ -70,7 +71,7 @@ def notebook(build: Path, folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Open JupyterLab on a copy of the notebook in the build's pynq/work/."""
+    """Open JupyterLab on a copy of the notebook in the build's pynq/work/, its device compiled."""
     parser = argparse.ArgumentParser(prog="python -m xnorhw.sim.jupyter", description=main.__doc__)
     parser.add_argument("build", type=Path, help="a build folder")
     parser.add_argument("--no-browser", action="store_true", help="start the server alone")
@@ -85,15 +86,29 @@ def main(arguments: Sequence[str]) -> int:
                 )
         build = read_build(options.build).folder
         work = build / "pynq" / "work"
-        copy = notebook(build, work / "notebooks")
-        variables = environment(build, work / "ipython")
+        try:
+            copy = notebook(build, work / "notebooks")
+            variables = environment(build, work / "ipython")
+        except OSError as error:
+            raise ToolError(
+                f"nothing can be written there ({(error.strerror or str(error)).lower()})",
+                module=str(work),
+                remedy="Copy the build to a folder that you may write to",
+            ) from None
+        # a kernel that begins with an error shows it only where nobody looks
+        prepare(build)
     except XnorhwError as error:
         print(f"xnorhw: error: {error}", file=sys.stderr)
         return 1
     command = [sys.executable, "-m", "jupyter", "lab", copy.name]
     if options.no_browser:
         command.append("--no-browser")
-    return subprocess.run(command, cwd=copy.parent, env=variables, check=False).returncode
+    with subprocess.Popen(command, cwd=copy.parent, env=variables) as server:
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:  # JupyterLab has it, too, and asks whether to end
+                continue
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ from .errors import (
     BufferExhaustedError,
     DeviceBusyError,
     DeviceMissingError,
+    EngineError,
     PermissionDeniedError,
     SelfTestError,
     TransferError,
     TransferTimeoutError,
 )
+from .host import HostLayers
 from .reports import Counters, SelfTestReport, Throughput
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "Description",
     "DeviceBusyError",
     "DeviceMissingError",
+    "EngineError",
+    "HostLayers",
     "PermissionDeniedError",
     "Samples",
     "SelfTestError",

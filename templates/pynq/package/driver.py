@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import registers
 from .description import FOLDER, Description, Samples, load_description, load_network, load_samples
-from .errors import AcceleratorError, BufferExhaustedError
-from .frames import Packer, Unpacker
+from .errors import AcceleratorError, BatchError, BufferExhaustedError, whole_number
+from .frames import Checker
+from .host import Host
 from .opening import Lock, Opened, board_name, clock_mhz, open_overlay
 from .reports import Counters, SelfTestReport, Throughput
 from .selftest import self_test
@@ -44,11 +48,15 @@ class Accelerator:
         *,
         timeout: float | None = None,
         max_batch: int | None = None,
+        host: str = "auto",
         description: Description | None = None,
     ) -> None:
         """Take a loaded design; ``timeout`` is the longest time in seconds between two results.
 
-        Raises BitstreamError where the design is not the one of this package.
+        ``max_batch``: the most frames of one transfer.  ``host``: what computes the network's
+        layers on the host: "engine" (the CPU engine in C), "numpy", or "auto", the engine where
+        it is the faster and there is a compiler; the numbers are the same.  Raises
+        BitstreamError where the design is not the one of this package.
         """
         self.description = load_description() if description is None else description
         self.planned = self.description.planned
@@ -56,14 +64,9 @@ class Accelerator:
         self.kind = "simulated" if self.simulated else board_name(opened.device)
         self.overlay = opened.overlay
         self._device = opened.device
-        front, back = load_network()
-        self._packer = Packer(self.description, front)
-        self._unpacker = Unpacker(self.description, back)
+        self._checker = Checker(self.description)
         self._samples: Samples | None = None
-        if timeout is None:
-            latency = self.planned.latency_cycles / (self.planned.clock_mhz * 1e6)
-            timeout = 2 + 200 * latency
-        self._engine = Engine(opened.dma, opened.mmio, self.description, timeout)
+        self._engine = Engine(opened.dma, opened.mmio, self.description, self._timeout(timeout))
         self._engine.check_identity()
         self._engine.check_dma()
         self._engine.recover()
@@ -78,29 +81,33 @@ class Accelerator:
         self.max_batch = self._batch(max_batch)
         self._inputs = [self._allocate(self.description.input.bytes) for _ in range(2)]
         self._results = [self._allocate(self.description.output.bytes) for _ in range(2)]
+        self._host = Host(self.description, *load_network(), host)
+        self.host = self._host.layers
         # also where nobody closes it: a cell that fails must not keep the device until its kernel ends
-        self._end = weakref.finalize(self, _end, self._engine, [*self._inputs, *self._results], opened.lock)
+        buffers = [*self._inputs, *self._results]
+        self._end = weakref.finalize(self, _end, self._engine, buffers, self._host, opened.lock)
 
     @classmethod
     def open(
         cls,
-        bitfile: str | None = None,
+        bitfile: str | os.PathLike[str] | None = None,
         device: Any = None,
         *,
         download: bool = True,
         timeout: float | None = None,
         max_batch: int | None = None,
+        host: str = "auto",
     ) -> Accelerator:
         """Load the bitstream (the package's own unless ``bitfile`` names one) and take the accelerator.
 
         ``device``: a pynq.Device, the active one by default.  ``download=False`` leaves the
-        programmable logic as it is.  ``max_batch``: the most frames of one transfer.  Raises
-        an AcceleratorError that says what to do.
+        programmable logic as it is.  The rest as of ``Accelerator``.  Raises an
+        AcceleratorError that says what to do.
         """
         description = load_description()
         opened = open_overlay(description, bitfile, device, download)
         try:
-            return cls(opened, timeout=timeout, max_batch=max_batch, description=description)
+            return cls(opened, timeout=timeout, max_batch=max_batch, host=host, description=description)
         except BaseException:
             opened.lock.release()
             raise
@@ -113,7 +120,7 @@ class Accelerator:
 
     def predict_scores(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
         """The scores float32 [N, classes] of frames [N, *shape], the golden model's bit for bit."""
-        return self.scores_of(self.predict_sums(x, layout))
+        return self._predict(x, layout, (self.description.classes,), np.float32, self._host.scores)
 
     def predict_sums(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
         """The integers int32 [N, C, H, W] that leave the chip for frames [N, *shape].
@@ -121,10 +128,22 @@ class Accelerator:
         A batch is one transfer each way; a batch of more than ``max_batch`` frames goes in
         parts, the next being packed while the chip computes.
         """
+        return self._predict(x, layout, self.description.output.chw, np.int32, self._host.sums)
+
+    def _predict(
+        self,
+        x: np.ndarray,
+        layout: str,
+        shape: tuple[int, ...],
+        dtype: type,
+        take: Callable[[np.ndarray, np.ndarray], None],
+    ) -> np.ndarray:
+        """Frames through the chip; ``take`` makes results, of ``shape`` and ``dtype``, from its bytes."""
         self._check_open()
-        x = self._packer.check(x, layout)
+        x = self._checker.check(x, layout)
         parts = [x[i : i + self.max_batch] for i in range(0, len(x), self.max_batch)]
-        results = []
+        results = np.empty((len(x), *shape), dtype)
+        places = [results[i : i + self.max_batch] for i in range(0, len(x), self.max_batch)]
         self._pack(parts[0], 0, layout)
         try:
             for i, part in enumerate(parts):
@@ -132,7 +151,7 @@ class Accelerator:
                 self._engine.start(self._inputs[side][: len(part)], self._results[side][: len(part)])
                 # while the chip computes: the last part's result, the next part's frames
                 if i > 0:
-                    results.append(self._unpack(len(parts[i - 1]), 1 - side))
+                    self._unpack(1 - side, places[i - 1], take)
                 if i + 1 < len(parts):
                     self._pack(parts[i + 1], 1 - side, layout)
                 self._engine.wait()
@@ -141,12 +160,23 @@ class Accelerator:
             if self._engine.in_flight:
                 self._engine.recover()
             raise
-        results.append(self._unpack(len(parts[-1]), (len(parts) - 1) % 2))
-        return results[0] if len(results) == 1 else np.concatenate(results)
+        self._unpack((len(parts) - 1) % 2, places[-1], take)
+        return results
 
     def scores_of(self, sums: np.ndarray) -> np.ndarray:
         """The scores float32 [N, classes] for the integers int32 [N, C, H, W] that leave the chip."""
-        return self._unpacker.scores(sums)
+        self._check_open()
+        shape = self.description.output.chw
+        if not isinstance(sums, np.ndarray) or sums.dtype != np.int32 or sums.shape[1:] != shape:
+            raise BatchError(
+                f"these are no sums of this network, which are int32 [N, {', '.join(map(str, shape))}]",
+                module="sums",
+                remedy="Pass what predict_sums gave",
+            )
+        scores = np.empty((len(sums), self.description.classes), np.float32)
+        if len(sums):
+            self._host.scores_of(sums, scores)
+        return scores
 
     # ---- what the device says of itself
 
@@ -188,7 +218,7 @@ class Accelerator:
     def throughput_test(self, frames: int = 1000) -> Throughput:
         """Run ``frames`` frames (the samples over and over) and report measured against planned."""
         self._check_open()
-        if frames < 1:
+        if whole_number(frames, "frames") < 1:
             raise AcceleratorError(
                 f"{frames} frames were asked for", module="frames", remedy="Ask for one or more"
             )
@@ -233,7 +263,7 @@ class Accelerator:
         The accelerator stands inside of a frame and the DMA waits for a result that never comes.
         """
         self._check_open()
-        x = self._packer.check(x)[: self.max_batch]
+        x = self._checker.check(x)[: self.max_batch]
         self._pack(x, 0, "CHW")
         nearly = len(x) * self.description.input.bytes - self.description.beat_bytes
         if nearly > 0:
@@ -241,7 +271,16 @@ class Accelerator:
             self._engine.await_sent()
         self._engine.recover()
 
-    # ---- buffers
+    # ---- options and buffers
+
+    def _timeout(self, wished: float | None) -> float:
+        if wished is None:
+            return 2 + 200 * self.planned.latency_cycles / (self.planned.clock_mhz * 1e6)
+        if isinstance(wished, (int, float, np.number)) and 0 < wished < math.inf:
+            return float(wished)
+        raise AcceleratorError(
+            f"{wished!r} is no time limit", module="timeout", remedy="Pass seconds, more than 0"
+        )
 
     def _batch(self, wished: int | None) -> int:
         bytes_each = max(self.description.input.bytes, self.description.output.bytes)
@@ -254,13 +293,13 @@ class Accelerator:
             )
         if wished is None:
             return max(1, min(longest, MOST_FRAMES, BUFFER_BYTES // bytes_each))
-        if not 1 <= wished <= longest:
+        if not 1 <= whole_number(wished, "max_batch") <= longest:
             raise AcceleratorError(
                 f"{wished} frames do not fit in one transfer, which takes 1 to {longest}",
                 module="max_batch",
                 remedy="Longer batches are cut by themselves: leave max_batch out",
             )
-        return wished
+        return int(wished)
 
     def _allocate(self, frame_bytes: int) -> Any:
         try:
@@ -279,10 +318,10 @@ class Accelerator:
         return buffer
 
     def _pack(self, x: np.ndarray, side: int, layout: str) -> None:
-        self._packer.pack(x, np.asarray(self._inputs[side][: len(x)]), layout)
+        self._host.pack(x, np.asarray(self._inputs[side][: len(x)]), layout)
 
-    def _unpack(self, count: int, side: int) -> np.ndarray:
-        return self._unpacker.sums(np.asarray(self._results[side][:count]))
+    def _unpack(self, side: int, place: np.ndarray, take: Callable[[np.ndarray, np.ndarray], None]) -> None:
+        take(np.asarray(self._results[side][: len(place)]), place)
 
     # ---- the end
 
@@ -304,16 +343,17 @@ class Accelerator:
         self.close()
 
 
-def _end(engine: Engine, buffers: list[Any], lock: Lock) -> None:
+def _end(engine: Engine, buffers: list[Any], host: Host, lock: Lock) -> None:
     """What closing does; ``buffers`` are held until no transfer can reach them any more."""
     try:
         if engine.in_flight:
             engine.recover()
     finally:
         buffers.clear()
+        host.close()
         lock.release()
 
 
-def load(bitfile: str | None = None, device: Any = None, **options: Any) -> Accelerator:
+def load(bitfile: str | os.PathLike[str] | None = None, device: Any = None, **options: Any) -> Accelerator:
     """``Accelerator.open``."""
     return Accelerator.open(bitfile, device, **options)

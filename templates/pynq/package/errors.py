@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 __all__ = [
     "AcceleratorError",
     "BatchError",
@@ -9,10 +11,12 @@ __all__ = [
     "BufferExhaustedError",
     "DeviceBusyError",
     "DeviceMissingError",
+    "EngineError",
     "PermissionDeniedError",
     "SelfTestError",
     "TransferError",
     "TransferTimeoutError",
+    "whole_number",
 ]
 
 
@@ -51,6 +55,10 @@ class BufferExhaustedError(AcceleratorError):
     """The memory for the DMA's buffers is used up."""
 
 
+class EngineError(AcceleratorError):
+    """The CPU engine could not be compiled or loaded, or it refused a frame."""
+
+
 class BatchError(AcceleratorError, ValueError):
     """Frames of a wrong dtype, shape, range or layout; nothing was transferred."""
 
@@ -65,3 +73,13 @@ class TransferTimeoutError(TransferError):
 
 class SelfTestError(AcceleratorError):
     """The device computes something else than the golden model."""
+
+
+def whole_number(value: object, name: str) -> int:
+    """``value`` as an int, or AcceleratorError that names the argument ``name``."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise AcceleratorError(
+            f"{value!r} is no whole number", module=name, remedy="Pass an int, such as 16"
+        ) from None

@@ -103,9 +103,17 @@ class Opened:
     lock: Lock
 
 
-def open_overlay(description: Description, bitfile: str | None, device: Any, download: bool) -> Opened:
+def open_overlay(
+    description: Description, bitfile: str | os.PathLike[str] | None, device: Any, download: bool
+) -> Opened:
     """Find the device, find accelerator and DMA in the overlay, lock them, load the overlay."""
     device = _device() if device is None else device
+    if not hasattr(device, "tag"):
+        raise DeviceMissingError(
+            f"{device!r} is no pynq.Device",
+            module="device",
+            remedy="Leave it out: then it is the board's own",
+        )
     path = _bitfile(description, bitfile, device)
     with _pynq_errors(path):
         # the metadata alone: whoever has the device keeps its design
@@ -156,9 +164,15 @@ def _device() -> Any:
         ) from error
 
 
-def _bitfile(description: Description, bitfile: str | None, device: Any) -> str:
+def _bitfile(description: Description, bitfile: str | os.PathLike[str] | None, device: Any) -> str:
+    if isinstance(bitfile, (str, os.PathLike)):
+        return os.fspath(bitfile)
     if bitfile is not None:
-        return bitfile
+        raise BitstreamError(
+            f"{bitfile!r} is no path",
+            module="bitfile",
+            remedy="Pass the path of a .bit file with its .hwh beside it, or leave it out",
+        )
     own = Path(bitstream.__file__).resolve().parent / f"{description.name}.bit"
     if own.is_file():
         return str(own)

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .description import FOLDER, Description, load_description, load_network
-from .errors import AcceleratorError
-from .frames import Packer
+from .description import FOLDER, Description, load_description
+from .errors import EngineError, whole_number
+from .frames import Checker
 
-__all__ = ["CpuEngine", "EngineError", "EngineTiming"]
+__all__ = ["CpuEngine", "EngineError", "EngineTiming", "is_compiled"]
 
 SOURCES = FOLDER / "cpu"
 COMPILERS = ("cc", "gcc", "clang")
@@ -34,10 +34,6 @@ FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 # without it a 32-bit ARM compiler leaves NEON out; each board of the Zynq-7000 family has it
 ARM_FLAGS = ("-mcpu=cortex-a9", "-mfpu=neon", "-mfloat-abi=hard", "-marm")
 COMPILE_SECONDS = 600
-
-
-class EngineError(AcceleratorError):
-    """The CPU engine could not be compiled or loaded, or it refused a frame."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +68,20 @@ class CpuEngine:
     def __init__(self, compiler: str | None = None, cache: Path | None = None) -> None:
         self._engine = ctypes.c_void_p()
         self._known: Description = load_description()
-        self._packer = Packer(self._known, load_network()[0])
+        self._checker = Checker(self._known)
         prefix = self._known.name
-        self._check_elements(SOURCES / f"{prefix}_engine.h")
+        self._check_header(SOURCES / f"{prefix}_engine.h")
         self._library = _loaded(_compiled(SOURCES, compiler, _cache() if cache is None else Path(cache)))
-        self._call = {name: getattr(self._library, f"{prefix}_engine_{name}") for name in _CALLS}
+        self._call = {name: getattr(self._library, f"{prefix}_{name}") for name in _CALLS}
         for name, (result, arguments) in _CALLS.items():
             self._call[name].restype, self._call[name].argtypes = result, arguments
-        self._require(self._call["open"](ctypes.byref(self._engine)))
+        self._require(self._call["engine_open"](ctypes.byref(self._engine)))
 
     @property
     def path(self) -> str:
         """The instructions in use: "avx512", "neon", ..., "plain"."""
         self._check_open()
-        return bytes(self._call["path"](self._engine)).decode("ascii")
+        return bytes(self._call["engine_path"](self._engine)).decode("ascii")
 
     def predict(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
         """The classes int64 [N] of frames [N, *shape]; ties go to the lowest index."""
@@ -94,14 +90,15 @@ class CpuEngine:
     def predict_scores(self, x: np.ndarray, layout: str = "CHW") -> np.ndarray:
         """The scores float32 [N, classes] of frames [N, *shape]; BatchError as ``Accelerator`` raises it."""
         self._check_open()
-        return self._run(self._elements(self._packer.check(x, layout), layout))
+        return self._run(self._elements(self._checker.check(x, layout), layout))
 
     def throughput_test(self, x: np.ndarray, frames: int = 256, repetitions: int = 5) -> EngineTiming:
         """Time ``frames`` frames, ``x`` [N, *shape] over and over; the best of ``repetitions``."""
         self._check_open()
-        if min(frames, repetitions) < 1:
-            raise EngineError("nothing was asked for", module="frames", remedy="Ask for one frame or more")
-        kept = self._elements(self._packer.check(x, "CHW"), "CHW")
+        for name, number in (("frames", frames), ("repetitions", repetitions)):
+            if whole_number(number, name) < 1:
+                raise EngineError("nothing was asked for", module=name, remedy="Ask for one or more")
+        kept = self._elements(self._checker.check(x, "CHW"), "CHW")
         many = np.ascontiguousarray(np.resize(kept, (frames, *kept.shape[1:])))
         batch, single = [], []
         self._run(kept[:1])  # the first touch of the memory is no measurement
@@ -115,9 +112,41 @@ class CpuEngine:
             single.append(time.perf_counter() - begin)
         return EngineTiming(platform.machine(), self.path, frames, frames / min(batch), min(single))
 
-    def _check_elements(self, header: Path) -> None:
-        """The C program's elements are the driver's, or nothing is handed over."""
-        found = re.search(r"^typedef (\w+)_t \w+_input_t;$", _text(header), re.MULTILINE)
+    def pack(self, x: np.ndarray, out: np.ndarray, layout: str = "CHW") -> None:
+        """Checked frames through the layers in front of the chip: ``out`` uint8 [N, frame bytes]."""
+        room = np.empty(self._known.given.chw, x.dtype) if layout == "CHW" else None
+        at = None if room is None else room.ctypes.data
+        self._check_rows(x, out, np.uint8, self._known.input.bytes)
+        self._around("batch_front", x.ctypes.data, len(x), at, out.ctypes.data)
+
+    def scores(self, words: np.ndarray, out: np.ndarray) -> None:
+        """Sums int32 [N, C*H*W or more], channels innermost, to the scores: ``out`` float32 [N, classes]."""
+        self._check_rows(words, out, np.float32, self._known.classes)
+        self._around("batch_back", words.ctypes.data, len(words), words.shape[1], out.ctypes.data)
+
+    def _around(self, name: str, *arguments: object) -> None:
+        self._check_open()
+        self._require(self._call[name](self._engine, *arguments))
+
+    @staticmethod
+    def _check_rows(given: np.ndarray, out: np.ndarray, dtype: type, width: int) -> None:
+        """C reads and writes rows one behind the other, and knows no strides."""
+        assert given.flags.c_contiguous and out.flags.c_contiguous
+        assert out.dtype == dtype and out.shape == (len(given), width)
+
+    def _check_header(self, header: Path) -> None:
+        """The C program's elements and frames are the driver's, or nothing is handed over."""
+        text = _text(header)
+        sizes = {"FRAME_BYTES": self._known.input.bytes, "RESULT_BYTES": self._known.output.bytes}
+        for name, size in sizes.items():
+            row = re.search(rf"^#define \w+_{name} (\d+)$", text, re.MULTILINE)
+            if row is None or int(row[1]) != size:
+                raise EngineError(
+                    f"the engine has {row[1] if row else 'no'} {name}, this package's accelerator {size}",
+                    module=header.name,
+                    remedy="Take package and engine from one build",
+                )
+        found = re.search(r"^typedef (\w+)_t \w+_input_t;$", text, re.MULTILINE)
         if found is None or np.dtype(found[1]) != np.dtype(self._known.given.dtype):
             raise EngineError(
                 f"the engine takes {found[1] if found else 'no known'} elements, this package's frames are "
@@ -135,13 +164,15 @@ class CpuEngine:
     def _run(self, elements: np.ndarray) -> np.ndarray:
         scores = np.empty((len(elements), self._known.classes), np.float32)
         self._require(
-            self._call["run_batch"](self._engine, elements.ctypes.data, len(elements), scores.ctypes.data)
+            self._call["engine_run_batch"](
+                self._engine, elements.ctypes.data, len(elements), scores.ctypes.data
+            )
         )
         return scores
 
     def _require(self, error: int) -> None:
         if error:
-            text = bytes(self._call["text"](error)).decode("utf-8", "replace")
+            text = bytes(self._call["engine_text"](error)).decode("utf-8", "replace")
             raise EngineError(text.rstrip("."), module="CPU engine", remedy=_REMEDY)
 
     def _check_open(self) -> None:
@@ -152,7 +183,7 @@ class CpuEngine:
         """Give the engine's memory back; a second call does nothing."""
         engine, self._engine = self._engine, ctypes.c_void_p()
         if engine:
-            self._call["close"](engine)
+            self._call["engine_close"](engine)
 
     def __enter__(self) -> CpuEngine:
         return self
@@ -161,12 +192,15 @@ class CpuEngine:
         self.close()
 
 
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _CALLS = {
-    "open": (ctypes.c_int, [ctypes.POINTER(ctypes.c_void_p)]),
-    "close": (None, [ctypes.c_void_p]),
-    "run_batch": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]),
-    "path": (ctypes.c_char_p, [ctypes.c_void_p]),
-    "text": (ctypes.c_char_p, [ctypes.c_int]),
+    "engine_open": (ctypes.c_int, [ctypes.POINTER(_POINTER)]),
+    "engine_close": (None, [_POINTER]),
+    "engine_run_batch": (ctypes.c_int, [_POINTER, _POINTER, _SIZE, _POINTER]),
+    "engine_path": (ctypes.c_char_p, [_POINTER]),
+    "engine_text": (ctypes.c_char_p, [ctypes.c_int]),
+    "batch_front": (ctypes.c_int, [_POINTER, _POINTER, _SIZE, _POINTER, _POINTER]),
+    "batch_back": (ctypes.c_int, [_POINTER, _POINTER, _SIZE, _SIZE, _POINTER]),
 }
 _REMEDY = "XH_PATH in the environment forces a path; leave it out to have one chosen"
 
@@ -185,24 +219,35 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xnorhw"
 
 
-def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
-    """The library made from ``sources`` (a header, and engine/ with the rest), compiled or found."""
-    command = [*_compiler(compiler), *FLAGS]
-    if re.fullmatch(r"armv[67]l", platform.machine()):
-        command += ARM_FLAGS
+def is_compiled(compiler: str | None = None, cache: Path | None = None) -> bool:
+    """True where ``CpuEngine`` finds its library and compiles nothing; EngineError without a compiler."""
+    return _is_whole(_recipe(SOURCES, compiler, _cache() if cache is None else Path(cache))[0])
+
+
+def _recipe(sources: Path, compiler: str | None, cache: Path) -> tuple[Path, list[str], list[str]]:
+    """Where the library lies that is made from ``sources``, by which command, and from which C files."""
+    name, *options = _compiler(compiler)
+    machine = ARM_FLAGS if re.fullmatch(r"armv[67]l", platform.machine()) else ()
+    # the caller's options are the last, so that they hold
+    command = [name, *FLAGS, *machine, *options]
     files = sorted(p for p in sources.rglob("*") if p.suffix in (".c", ".h"))
     digest = hashlib.sha256(repr((command, platform.machine())).encode())
     for file in files:
         digest.update(f"{file.relative_to(sources).as_posix()}\0".encode() + file.read_bytes())
     library = cache / f"engine-{digest.hexdigest()[:24]}.so"
+    return library, command, [str(p) for p in files if p.suffix == ".c"]
+
+
+def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
+    """The library made from ``sources`` (a header, and engine/ with the rest), compiled or found."""
+    library, command, files = _recipe(sources, compiler, cache)
     if _is_whole(library):
         return library
     try:
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             made = Path(folder) / "engine.so"
-            given = [f"-I{sources}", f"-I{sources / 'engine'}", *(str(p) for p in files if p.suffix == ".c")]
-            _compile([*command, "-o", str(made), *given])
+            _compile([*command, "-o", str(made), f"-I{sources}", f"-I{sources / 'engine'}", *files])
             _seal(made)
             # whoever compiles at the same time puts the same library there
             made.replace(library)
@@ -210,14 +255,14 @@ def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
         raise EngineError(
             f"it cannot be compiled there ({error.strerror or error})",
             module=str(cache),
-            remedy="Pass a folder that you may write to as cache=",
+            remedy="Name a folder that you may write to: XDG_CACHE_HOME in the environment, or cache=",
         ) from error
     return library
 
 
 def _compiler(wished: str | None) -> list[str]:
     if wished is not None:
-        words = shlex.split(wished)
+        words = shlex.split(wished) if isinstance(wished, str) else []
         if words and shutil.which(words[0]):
             return words
         raise EngineError(
