@@ -6,14 +6,21 @@ import numpy as np
 
 from xnorhw.emit.summary import summarize, summary_json, summary_text
 from xnorhw.ir.float_graph import (
+    Add,
+    BasesConv2d,
+    BasesQuant,
     BinaryConv2d,
     BipolarQuant,
     Flatten,
     FloatGraph,
     FloatNode,
+    FloatOp,
     FullConv2d,
     FullLinear,
+    Grid,
     Input,
+    MaxPool2d,
+    QuantRelu,
     Relu,
     Value,
 )
@@ -51,3 +58,44 @@ def test_full_precision_is_counted_as_such() -> None:
 
 def test_real_inputs_have_no_bits() -> None:
     assert summarize(ends(real=True)).layers[-1].input_bits == 0
+
+
+def family() -> FloatGraph:
+    """Three bits a weight on codes, a residual sum of grids, bases of both."""
+    one = WindowGeometry((1, 1))
+    signs = np.ones((3, 4, 4, 1, 1), np.int8)
+    bits = BasesConv2d(signs, np.array([1, 2, 4], np.int64), 0, None, None, 1.0, one, 1)
+    bases = BasesConv2d(signs[:2], np.array([3, 1], np.int64), 2, None, None, 1.0, one, 1)
+    binary = BinaryConv2d(signs[0], None, None, 1.0, one, 1, 0.0)
+    shifts, betas = np.float32([0.5, 0.0]), np.array([2, 1], np.int64)
+
+    def node(name: str, op: FloatOp, *inputs: str) -> FloatNode:
+        return FloatNode(op, inputs[0], Value(name, (4, 2, 2), "CHW"), inputs[1:])
+
+    nodes = (
+        node("bits", bits, "input"),
+        node("grid", Grid(6, 3), "bits"),
+        node("relu", QuantRelu(4, 0.5), "bits"),
+        node("add", Add(), "grid", "relu"),
+        node("on_add", binary, "add"),
+        node("codes", BasesQuant(shifts, betas, 2), "on_add"),
+        node("pool", MaxPool2d(one), "codes"),
+        node("bases", bases, "pool"),
+        node("real", Add(), "bases", "grid"),
+        node("on_real", binary, "real"),
+    )
+    return FloatGraph(Input((4, 2, 2), 5), nodes, "on_real")
+
+
+def test_bits_and_macs_of_the_family() -> None:
+    summary = summarize(family())
+    found = {x.name: (x.input_bits, x.weight_bits, x.binary_bits, x.macs) for x in summary.layers if x.macs}
+    assert found == {
+        "bits": (5, 3, 48, 64),
+        "on_add": (7, 1, 16, 64),
+        "bases": (2, 2, 32, 64),
+        "on_real": (0, 1, 16, 64),
+    }
+    assert summary.binarised_macs == 0
+    other = {x.name: x.other_bits for x in summary.layers}
+    assert (other["bits"], other["bases"], other["codes"]) == (96, 64, 128)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.lower import search
-from xnorhw.lower.search import Chain, ChainValues, Steps, Sums, find_steps
+from xnorhw.lower.search import Chain, ChainValues, Staircase, Sums, find_staircase
 
 
 def affine_chain(gain: np.ndarray, offset: np.ndarray, pool_gain: np.ndarray | None = None) -> Chain:
@@ -22,8 +22,9 @@ def affine_chain(gain: np.ndarray, offset: np.ndarray, pool_gain: np.ndarray | N
     return chain
 
 
-def apply(steps: Steps, sums: Sums) -> np.ndarray:
-    return np.where(steps.direction > 0, sums >= steps.table, sums <= steps.table)
+def apply(steps: Staircase, sums: Sums) -> np.ndarray:
+    table = steps.table(0, 1)[:, 0]
+    return np.where(steps.direction > 0, sums >= table, sums <= table)
 
 
 @pytest.mark.parametrize("exhaustive", [search.EXHAUSTIVE, 0])
@@ -42,16 +43,17 @@ def test_steps_reproduce_the_chain(exhaustive: int, data: st.DataObject) -> None
     chain = affine_chain(gain, offset, pool_gain)
     old, search.EXHAUSTIVE = search.EXHAUSTIVE, exhaustive
     try:
-        steps = find_steps(chain, low, high, "sign")
+        steps = find_staircase(chain, low, high, "sign")
     finally:
         search.EXHAUSTIVE = old
     sums = np.arange(low.min(), high.max() + 1)[:, None] + np.zeros(channels, np.int64)
     inside = (sums >= low) & (sums <= high)
-    assert (apply(steps, sums) == chain(sums).bits)[inside].all()
+    assert (apply(steps, sums) == chain(sums).codes)[inside].all()
     # the pool takes the minimum exactly where the part behind it falls and the channel decides
     both = ~steps.constant
     assert (steps.pool_minimum[0][both] == (gain < 0)[both]).all()
-    assert (steps.table >= low).all() and (steps.table <= high + 1).all()
+    table = steps.table(0, 1)[:, 0]
+    assert (table >= low).all() and (table <= high + 1).all()
 
 
 @pytest.mark.parametrize("exhaustive", [search.EXHAUSTIVE, 0])
@@ -62,14 +64,14 @@ def test_two_steps_are_refused(exhaustive: int, monkeypatch: pytest.MonkeyPatch)
         return ChainValues((sums > -3) & (sums < 5), ())
 
     with pytest.raises(ModelError, match="channel 0"):
-        find_steps(chain, np.array([-10]), np.array([100]), "sign")
+        find_staircase(chain, np.array([-10]), np.array([100]), "sign")
 
 
 def test_constants_are_marked() -> None:
     chain = affine_chain(np.array([0.0, 0.0]), np.array([0.0, -1.0]))
-    steps = find_steps(chain, np.array([-4, -4]), np.array([4, 4]), "sign")
+    steps = find_staircase(chain, np.array([-4, -4]), np.array([4, 4]), "sign")
     assert steps.constant.all()
-    assert steps.table.tolist() == [-4, 5]
+    assert steps.table(0, 1)[:, 0].tolist() == [-4, 5]
     assert steps.direction.tolist() == [1, 1]
 
 
@@ -83,7 +85,7 @@ def test_large_ranges_are_bisected() -> None:
         calls += len(sums)
         return ChainValues(np.where([True, False], sums >= threshold, sums <= threshold), ())
 
-    steps = find_steps(chain, np.array([-(10**6)] * 2), np.array([10**6] * 2), "sign")
-    assert steps.table.tolist() == threshold.tolist()
+    steps = find_staircase(chain, np.array([-(10**6)] * 2), np.array([10**6] * 2), "sign")
+    assert steps.table(0, 1)[:, 0].tolist() == threshold.tolist()
     assert steps.direction.tolist() == [1, -1]
     assert calls < 2000

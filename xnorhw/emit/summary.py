@@ -6,29 +6,42 @@ from dataclasses import dataclass
 from typing import Any
 
 from xnorhw.ir.float_graph import (
+    Add,
+    BasesConv2d,
+    BasesLinear,
+    BasesQuant,
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
     BipolarQuant,
+    Concat,
+    Flatten,
     FloatGraph,
     FloatNode,
     FullConv2d,
     FullLinear,
+    Grid,
+    Hardtanh,
     InputQuant,
+    MaxPool2d,
     MultiThreshold,
+    QuantRelu,
+    Relu,
+    ScaledBinaryConv2d,
 )
-from xnorhw.ir.types import IntType
 
 __all__ = ["LayerSummary", "Summary", "summarize", "summary_json", "summary_text"]
 
 FLOAT_BITS = 32
+COEFFICIENT_BITS = 32
+BINARY = (BinaryConv2d, BinaryLinear, BasesConv2d, BasesLinear, ScaledBinaryConv2d)
 
 
 @dataclass(frozen=True)
 class LayerSummary:
     """One module: ``shape`` of its output without the batch; ``input_bits`` of what a layer
     multiplies, 0 where it is real; ``binary_bits`` and ``other_bits`` of its parameters; ``macs``
-    a frame."""
+    a frame; ``weight_bits`` of one of its weights (the number of bases), 0 without any."""
 
     name: str
     kind: str
@@ -37,6 +50,7 @@ class LayerSummary:
     binary_bits: int
     other_bits: int
     macs: int
+    weight_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ class Summary:
     @property
     def binarised_macs(self) -> int:
         """Multiply-accumulates of one-bit weights and one-bit activations."""
-        return sum(layer.macs for layer in self.layers if layer.input_bits == 1 and layer.binary_bits)
+        return sum(x.macs for x in self.layers if x.input_bits == 1 and x.weight_bits == 1)
 
 
 def summarize(graph: FloatGraph) -> Summary:
@@ -77,19 +91,23 @@ def summarize(graph: FloatGraph) -> Summary:
 
 def _layer(graph: FloatGraph, node: FloatNode) -> LayerSummary:
     op = node.op
-    binary = other = macs = bits = 0
-    if isinstance(op, BinaryConv2d | BinaryLinear):
+    binary = other = macs = bits = weight_bits = 0
+    if isinstance(op, BINARY):
         binary = op.weight.size
         other = sum(FLOAT_BITS * a.size for a in (op.scale, op.bias) if a is not None)
+        if isinstance(op, BasesConv2d | BasesLinear):
+            other += COEFFICIENT_BITS * op.coefficients.size
         outputs = node.output.shape
         pixels = outputs[1] * outputs[2] if len(outputs) == 3 else 1
-        macs = binary * pixels
-        bits = _bits(graph, node)
+        weight_bits = len(op.weight) if isinstance(op, BasesConv2d | BasesLinear) else 1
+        macs = binary // weight_bits * pixels
+        bits = 1 if isinstance(op, ScaledBinaryConv2d) else _bits(graph, node.input)
     elif isinstance(op, FullConv2d | FullLinear):
         other = sum(FLOAT_BITS * a.size for a in (op.weight, op.bias) if a is not None)
         outputs = node.output.shape
+        weight_bits = FLOAT_BITS
         macs = op.weight.size * (outputs[1] * outputs[2] if len(outputs) == 3 else 1)
-        bits = _bits(graph, node)
+        bits = _bits(graph, node.input)
     elif isinstance(op, BatchNorm):
         arrays = [a for a in (op.gamma, op.beta, op.mean, op.var) if a is not None]
         other = sum(FLOAT_BITS * a.size for a in arrays)
@@ -97,24 +115,30 @@ def _layer(graph: FloatGraph, node: FloatNode) -> LayerSummary:
         other = FLOAT_BITS * op.thresholds.size
     elif isinstance(op, InputQuant):
         other = op.type.bits * op.table.size
+    elif isinstance(op, BasesQuant):
+        other = FLOAT_BITS * op.shifts.size + COEFFICIENT_BITS * op.betas.size
     name = node.output.name
-    return LayerSummary(name, graph.kind(name), node.output.shape, bits, binary, other, macs)
+    return LayerSummary(name, graph.kind(name), node.output.shape, bits, binary, other, macs, weight_bits)
 
 
-def _bits(graph: FloatGraph, node: FloatNode) -> int:
-    """Bits of the activations that ``node`` multiplies; 0 where they are real."""
-    name = node.input
-    while name != FloatGraph.INPUT_NAME:
-        source = graph.node(name)
-        if isinstance(source.op, BipolarQuant):
-            return 1
-        kind: IntType | None = source.op.type if isinstance(source.op, InputQuant) else None
-        if kind is not None:
-            return kind.bits
-        if isinstance(source.op, BinaryConv2d | BinaryLinear | FullConv2d | FullLinear | BatchNorm):
-            return 0
-        name = source.input
-    return graph.input.type.bits
+def _bits(graph: FloatGraph, name: str) -> int:
+    """Bits of the activations that the value ``name`` holds; 0 where they are real."""
+    if name == FloatGraph.INPUT_NAME:
+        return graph.input.type.bits
+    node = graph.node(name)
+    op = node.op
+    if isinstance(op, BipolarQuant):
+        return 1
+    if isinstance(op, InputQuant):
+        return op.type.bits
+    if isinstance(op, QuantRelu | Grid):
+        return op.bits
+    if isinstance(op, BasesQuant):
+        return len(op.shifts)
+    if isinstance(op, Add | Concat):
+        bits = [_bits(graph, read) for read in node.inputs]
+        return 0 if 0 in bits else max(bits) + isinstance(op, Add)
+    return _bits(graph, node.input) if isinstance(op, MaxPool2d | Flatten | Relu | Hardtanh) else 0
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:

@@ -6,13 +6,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xnorhw.frontends.calibrating import CalibrationReport, calibrate, calibrate_file
     from xnorhw.frontends.evaluator import TorchEvaluator
     from xnorhw.frontends.model_file import ModelFile, load_model_file, save
     from xnorhw.frontends.snapping import SnapReport, snap, snap_file
 
-__all__ = ["ModelFile", "SnapReport", "TorchEvaluator", "load_model_file", "save", "snap", "snap_file"]
+__all__ = [
+    "CalibrationReport",
+    "ModelFile",
+    "SnapReport",
+    "TorchEvaluator",
+    "calibrate",
+    "calibrate_file",
+    "load_model_file",
+    "save",
+    "snap",
+    "snap_file",
+]
 
 _WHERE = {
+    "CalibrationReport": "calibrating",
+    "calibrate": "calibrating",
+    "calibrate_file": "calibrating",
     "ModelFile": "model_file",
     "TorchEvaluator": "evaluator",
     "load_model_file": "model_file",

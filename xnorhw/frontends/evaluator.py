@@ -7,18 +7,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xnorhw.frontends.modules import module_of
+from xnorhw.frontends.modules import AveragePool, module_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Array, Rounding
-from xnorhw.ir.float_graph import BatchNorm, FloatGraph
+from xnorhw.ir.float_graph import BasesQuant, BatchNorm, Concat, Flatten, FloatGraph, MaxPool2d
 from xnorhw.nn.full import FullBase
 from xnorhw.nn.layers import ConvBase, LinearBase
+from xnorhw.nn.quant_layers import QuantBase
+from xnorhw.nn.scaled import ScaledConvBase
 
 __all__ = ["TorchEvaluator", "batch_norm_terms"]
 
 Float32 = npt.NDArray[np.float32]
 
-_PRODUCTS = (ConvBase, LinearBase, FullBase)
+_PRODUCTS = (ConvBase, LinearBase, QuantBase, ScaledConvBase, FullBase, AveragePool)
+_FRACTIONS = (QuantBase, FullBase)
+_ON_BASES = (Concat, Flatten, MaxPool2d)
+"""What leaves bases bases: it makes numbers of ones of numbers of ones."""
 
 
 class TorchEvaluator:
@@ -43,6 +48,8 @@ class TorchEvaluator:
         if rounding != "module" and isinstance(op, BatchNorm):
             return _batch_norm(op, np.asarray(x, np.float32), rounding)
         with torch.inference_mode():
+            if isinstance(op, BasesQuant):
+                return _ones(op, _tensor(x))
             return _array(self._modules[node](_tensor(x)))
 
     def after_sum(self, node: str, sums: Array) -> Array:
@@ -55,7 +62,7 @@ class TorchEvaluator:
             raise ModelError(
                 "it has no sum of its own: it is no layer with weights",
                 module=node,
-                remedy="Ask for a binary or a full-precision layer",
+                remedy="Ask for a layer with weights, or for an average pool",
             )
         with torch.inference_mode():
             return _array(module.after_sum(torch.from_numpy(np.ascontiguousarray(sums, dtype=np.float64))))
@@ -68,18 +75,26 @@ class TorchEvaluator:
         """
         values: dict[str, Tensor] = {FloatGraph.INPUT_NAME: _tensor(x)}
         result: dict[str, Array] = {FloatGraph.INPUT_NAME: _array(values[FloatGraph.INPUT_NAME])}
+        ones: dict[str, Tensor] = {}
         with torch.inference_mode():
             for name, node in self._nodes.items():
                 module = self._modules[name]
-                source = values[node.input]
+                sources = [values[read] for read in node.inputs]
                 if isinstance(module, _PRODUCTS):
-                    sums = module.sum(source)
-                    values[name] = module.after_sum(sums)
-                    result[name] = _sums(sums * 2.0**module.frac if isinstance(module, FullBase) else sums)
+                    sums = module.sum(sources[0])
+                    values[name] = module(sources[0])
+                    result[name] = _sums(sums * 2.0**module.frac if isinstance(module, _FRACTIONS) else sums)
                     result[f"{name}:out"] = _array(values[name])
-                else:
-                    values[name] = module(source)
-                    result[name] = _array(values[name])
+                    continue
+                values[name] = module(*sources)
+                result[name] = _array(values[name])
+                if isinstance(node.op, BasesQuant):
+                    ones[name] = torch.from_numpy(_ones(node.op, sources[0])).to(torch.float32)
+                elif isinstance(node.op, _ON_BASES) and all(read in ones for read in node.inputs):
+                    ones[name] = module(*(ones[read] for read in node.inputs))
+                if name in ones:
+                    result[f"{name}:out"] = result[name]
+                    result[name] = _array(ones[name]).astype(np.int64)
         result[":scores"] = _array(values[self.graph.output])
         return result
 
@@ -88,7 +103,7 @@ class TorchEvaluator:
         values = {FloatGraph.INPUT_NAME: x}
         with torch.inference_mode():
             for name, node in self._nodes.items():
-                values[name] = self._modules[name](values[node.input])
+                values[name] = self._modules[name](*(values[read] for read in node.inputs))
         return values[self.graph.output]
 
     def module(self, node: str) -> nn.Module:
@@ -143,6 +158,12 @@ def _tensor(x: Array) -> Tensor:
 
 def _array(x: Tensor) -> Array:
     return np.ascontiguousarray(x.numpy())
+
+
+def _ones(op: BasesQuant, x: Tensor) -> Array:
+    """How many of the bases are +1, int64 of x's shape; the sum is in float32, as the module's is."""
+    shifts = torch.from_numpy(op.shifts.copy())
+    return np.asarray(sum((x + shift >= 0.5).to(torch.int64) for shift in shifts).numpy())
 
 
 def _sums(sums: Tensor) -> Array:

@@ -11,11 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xnorhw.frontends.vocabulary import BATCH, SUPPORTED, Batch, Place, Result, Size
-from xnorhw.ir.float_graph import Flatten, FloatOp, Hardtanh, MaxPool2d, Relu, Value
+from xnorhw.frontends.vocabulary import BATCH, SUPPORTED, Batch, Made, Place, Result, Size
+from xnorhw.ir.float_graph import Add, AvgPool2d, Concat, Flatten, FloatOp, Hardtanh, MaxPool2d, Relu, Value
 from xnorhw.ir.geometry import Pads, WindowGeometry
 
-__all__ = ["FUNCTIONS", "METHODS", "Handler", "flatten", "max_pool"]
+__all__ = [
+    "FUNCTIONS",
+    "METHODS",
+    "Handler",
+    "adaptive_average",
+    "average_pool",
+    "flatten",
+    "global_average",
+    "max_pool",
+]
 
 Handler = Callable[..., Result]
 """Called with the place and the call's own arguments: torch's signatures, tensors as ``Value``."""
@@ -51,6 +60,92 @@ def max_pool(
         kernel, strides, Pads(columns, columns, rows, rows), _pair(place, dilation), bool(ceil_mode)
     )
     return MaxPool2d(geometry)
+
+
+def average_pool(
+    place: Place,
+    source: Value,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> FloatOp:
+    kernel = _pair(place, kernel_size)
+    rows, columns = _pair(place, padding)
+    if divisor_override is not None:
+        place.refuse(
+            f"divides by {divisor_override} (divisor_override) and is no average of its window",
+            "Leave divisor_override out, and put the factor into the next batch norm",
+        )
+    if ceil_mode:
+        place.refuse(
+            "has windows that reach past the map (ceil_mode=True), each with a divisor of its own",
+            "Use ceil_mode=False, or pad the map",
+        )
+    if (rows or columns) and not count_include_pad:
+        place.refuse(
+            "divides by another number of values at the edge (count_include_pad=False with padding)",
+            "Use count_include_pad=True or no padding",
+        )
+    strides = kernel if stride is None or stride == () or stride == [] else _pair(place, stride)
+    return AvgPool2d(WindowGeometry(kernel, strides, Pads(columns, columns, rows, rows)))
+
+
+def global_average(place: Place, source: Value) -> FloatOp:
+    """The average over the whole map."""
+    if len(source.shape) != 3:
+        place.refuse(
+            f"averages over height and width of something of shape {source.shape}", "Feed it a feature map"
+        )
+    kernel = (source.shape[1], source.shape[2])
+    return AvgPool2d(WindowGeometry(kernel, kernel))
+
+
+def adaptive_average(place: Place, source: Value, output_size: Any) -> FloatOp:
+    """Only the average over the whole map is one window."""
+    size = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    if tuple(size) not in ((1, 1), (1,)):
+        place.refuse(
+            f"averages to a map of {size}, with windows of several sizes",
+            "Use AvgPool2d, or AdaptiveAvgPool2d(1)",
+        )
+    return global_average(place, source)
+
+
+def _mean(
+    place: Place, source: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Result:
+    axes = dim if isinstance(dim, tuple | list) else (dim,)
+    rank = len(source.shape) + 1
+    if dtype is not None or None in axes or rank != 4 or {a % rank for a in axes} != {2, 3}:
+        place.refuse("averages over other axes than height and width of a feature map", "Use x.mean((2, 3))")
+    pooled = global_average(place, source)
+    return Made((pooled,) if keepdim else (pooled, Flatten()), (source,))
+
+
+def _add(place: Place, *args: Any, alpha: Any = 1, other: Any = None) -> Result:
+    """The sum of two tensors; of two sizes the number."""
+    if other is not None:
+        args = (*args, other)
+    if not any(isinstance(a, Value) for a in args):
+        return _arithmetic(operator.add)(place, *args)
+    if len(args) != 2 or not all(isinstance(a, Value) for a in args) or alpha != 1:
+        place.refuse(
+            "adds something else than two tensors of the network",
+            "A constant belongs into the next batch norm; a factor into the scale in front of xnorhw.nn.Grid",
+        )
+    return Made((Add(),), args)
+
+
+def _concat(place: Place, tensors: Any, dim: Any = 0, axis: Any = None) -> Result:
+    dim = dim if axis is None else axis
+    if not isinstance(tensors, tuple | list) or not tensors or not all(isinstance(t, Value) for t in tensors):
+        place.refuse("is called with something else than a list of tensors", "Use torch.cat([a, b], dim=1)")
+    if dim % (len(tensors[0].shape) + 1) != 1:
+        place.refuse(f"joins along the axis {dim}", "Join channels: torch.cat([a, b], dim=1)")
+    return Made((Concat(),), tuple(tensors)) if len(tensors) > 1 else Made((), tuple(tensors))
 
 
 def _max_pool_with_indices(place: Place, *_: Any, **__: Any) -> NoReturn:
@@ -147,6 +242,20 @@ def _torch_sign(place: Place, source: Value, *_: Any, **__: Any) -> NoReturn:
     )
 
 
+def _softmax(place: Place, source: Value, *_: Any, **__: Any) -> NoReturn:
+    place.refuse(
+        "does not change which class is the largest, and its exponentials have no exact form",
+        "Leave it out of the network that is saved, and apply it to the scores",
+    )
+
+
+def _local_response_norm(place: Place, source: Value, *_: Any, **__: Any) -> NoReturn:
+    place.refuse(
+        "depends on a sum of squares over channels, which no threshold expresses",
+        "Replace it by BatchNorm2d and retrain",
+    )
+
+
 def _arithmetic(function: Callable[..., Any]) -> Handler:
     def handler(place: Place, *args: Any) -> Size:
         # tensors never come here unresolved: a Value among the arguments is real arithmetic
@@ -185,12 +294,25 @@ FUNCTIONS: dict[Any, Handler] = {
     F.dropout3d: _dropout,
     F.alpha_dropout: _dropout,
     F.feature_alpha_dropout: _dropout,
+    F.softmax: _softmax,
+    F.log_softmax: _softmax,
+    torch.softmax: _softmax,
+    torch.log_softmax: _softmax,
+    F.local_response_norm: _local_response_norm,
     torch.sign: _torch_sign,
     torch.sgn: _torch_sign,
     getattr: _attribute,
     operator.getitem: _getitem,
     operator.mul: _arithmetic(operator.mul),
-    operator.add: _arithmetic(operator.add),
+    operator.add: _add,
+    operator.iadd: _add,
+    torch.add: _add,
+    torch.cat: _concat,
+    torch.concat: _concat,
+    torch.concatenate: _concat,
+    torch.mean: _mean,
+    F.avg_pool2d: average_pool,
+    F.adaptive_avg_pool2d: adaptive_average,
     operator.sub: _arithmetic(operator.sub),
     operator.floordiv: _arithmetic(operator.floordiv),
 }
@@ -198,6 +320,9 @@ FUNCTIONS: dict[Any, Handler] = {
 METHODS: dict[str, Handler] = {
     "relu": _relu,
     "relu_": _relu,
+    "add": _add,
+    "add_": _add,
+    "mean": _mean,
     "flatten": flatten,
     "view": _reshape,
     "reshape": _reshape,
@@ -205,6 +330,8 @@ METHODS: dict[str, Handler] = {
     "size": _size,
     "dim": _rank,
     "numel": _numel,
+    "softmax": _softmax,
+    "log_softmax": _softmax,
     "sign": _torch_sign,
     "sign_": _torch_sign,
     "sgn": _torch_sign,

@@ -10,9 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from xnorhw.frontends.known_functions import flatten, max_pool
+from xnorhw.frontends.known_functions import adaptive_average, average_pool, flatten, max_pool
 from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Place
 from xnorhw.ir.float_graph import (
+    BasesConv2d,
+    BasesLinear,
+    BasesQuant,
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
@@ -20,13 +23,16 @@ from xnorhw.ir.float_graph import (
     FloatOp,
     FullConv2d,
     FullLinear,
+    Grid,
     Hardtanh,
     InputQuant,
+    QuantRelu,
     Relu,
+    ScaledBinaryConv2d,
     Value,
 )
 from xnorhw.ir.geometry import Pads, WindowGeometry
-from xnorhw.nn import full, layers, quantizers
+from xnorhw.nn import activations, full, gradients, layers, quant_layers, quantizers, scaled
 
 __all__ = ["module_op"]
 
@@ -77,10 +83,6 @@ _REASONS: dict[type[nn.Module], tuple[str, str]] = {
     nn.LogSoftmax: (
         "it does not change which class is the largest, and its logarithm has no exact form",
         "Leave it out of the network that is saved, and apply it to the scores",
-    ),
-    nn.modules.pooling._AvgPoolNd: (
-        "an average of real values is no integer sum",
-        "Replace it by MaxPool2d, or by a BinaryConv2d with a stride, and retrain",
     ),
 }
 
@@ -148,8 +150,17 @@ def _binary(
     return signs.numpy().astype(np.int8), _array(scale), _array(module.bias)
 
 
+def _check_drawn(module: layers.ConvBase | layers.LinearBase, place: Place) -> None:
+    if getattr(getattr(module, "quant", None), "draws_in_eval", False):
+        place.refuse(
+            "draws its weights at random in every forward, in eval too: no hardware can be equal to that",
+            'Set its quant.test = "sign" (the deterministic BinaryConnect), and measure the accuracy again',
+        )
+
+
 def _binary_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
     assert isinstance(module, layers.ConvBase)
+    _check_drawn(module, place)
     weight, scale, bias = _binary(module)
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     geometry = WindowGeometry(kernel, module.stride, Pads(*module.pads), module.dilation)
@@ -158,7 +169,63 @@ def _binary_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
 
 def _binary_linear(module: nn.Module, source: Value, place: Place) -> FloatOp:
     assert isinstance(module, layers.LinearBase)
+    _check_drawn(module, place)
     return BinaryLinear(*_binary(module), module.in_scale)
+
+
+def _bases(
+    module: quant_layers.QuantBase,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], int, npt.NDArray[np.float32] | None]:
+    with torch.no_grad():
+        found = module.bases()
+    weight = found.weight.numpy().astype(np.int8)
+    return weight, found.coefficients.numpy().astype(np.int64).copy(), found.frac, _array(found.scale)
+
+
+def _quant_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, quant_layers.QuantConvBase)
+    weight, coefficients, frac, scale = _bases(module)
+    kernel = (int(weight.shape[3]), int(weight.shape[4]))
+    geometry = WindowGeometry(kernel, module.stride, Pads(*module.pads), module.dilation)
+    bias = _array(module.bias)
+    return BasesConv2d(weight, coefficients, frac, scale, bias, module.in_scale, geometry, module.groups)
+
+
+def _quant_linear(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, quant_layers.QuantLinearBase)
+    return BasesLinear(*_bases(module), _array(module.bias), module.in_scale)
+
+
+def _scaled_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, scaled.ScaledConvBase)
+    with torch.no_grad():
+        signs, scale = module.binarised()
+    weight, divided = signs.numpy().astype(np.int8), _array(scale)
+    assert divided is not None
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    geometry = WindowGeometry(kernel, module.stride, Pads(*module.pads), module.dilation)
+    return ScaledBinaryConv2d(weight, divided, _array(module.bias), geometry)
+
+
+def _quant_relu(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, activations.QuantReLU)
+    return QuantRelu(module.bits, float(module.scale))
+
+
+def _grid(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, activations.Grid)
+    return Grid(module.bits, module.frac)
+
+
+def _bases_quant(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, activations.BasesActivation)
+    try:
+        shifts, betas = module.falling()
+    except ValueError as error:
+        place.refuse(f"has no form in bits: {error}", "Train it again, or set its betas and shifts")
+    found = _array(shifts)
+    assert found is not None
+    return BasesQuant(found, betas.numpy().astype(np.int64).copy(), module.frac)
 
 
 def _full_conv(module: nn.Module, source: Value, place: Place) -> FloatOp:
@@ -213,6 +280,25 @@ def _max_pool_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
     )
 
 
+def _average_pool_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, nn.AvgPool2d)
+    return average_pool(
+        place,
+        source,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.ceil_mode,
+        module.count_include_pad,
+        module.divisor_override,
+    )
+
+
+def _adaptive_average_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, nn.AdaptiveAvgPool2d)
+    return adaptive_average(place, source, module.output_size)
+
+
 def _flatten_module(module: nn.Module, source: Value, place: Place) -> FloatOp | None:
     assert isinstance(module, nn.Flatten)
     return flatten(place, source, module.start_dim, module.end_dim)
@@ -229,6 +315,16 @@ _MODULES: dict[type[nn.Module], Callable[[nn.Module, Value, Place], FloatOp | No
     layers.FrozenBinaryConv2d: _binary_conv,
     layers.BinaryLinear: _binary_linear,
     layers.FrozenBinaryLinear: _binary_linear,
+    activations.QuantReLU: _quant_relu,
+    activations.Grid: _grid,
+    activations.BasesActivation: _bases_quant,
+    gradients.GradientQuant: _identity_module,
+    quant_layers.QuantConv2d: _quant_conv,
+    quant_layers.FrozenQuantConv2d: _quant_conv,
+    quant_layers.QuantLinear: _quant_linear,
+    quant_layers.FrozenQuantLinear: _quant_linear,
+    scaled.ScaledBinaryConv2d: _scaled_conv,
+    scaled.FrozenScaledBinaryConv2d: _scaled_conv,
     full.FullConv2d: _full_conv,
     full.FullLinear: _full_linear,
     nn.BatchNorm1d: _batch_norm,
@@ -236,6 +332,8 @@ _MODULES: dict[type[nn.Module], Callable[[nn.Module, Value, Place], FloatOp | No
     nn.ReLU: _relu_module,
     nn.Hardtanh: _hardtanh_module,
     nn.MaxPool2d: _max_pool_module,
+    nn.AvgPool2d: _average_pool_module,
+    nn.AdaptiveAvgPool2d: _adaptive_average_module,
     nn.Flatten: _flatten_module,
     nn.Identity: _identity_module,
     nn.Dropout: _identity_module,

@@ -44,13 +44,14 @@ __all__ = [
 ]
 
 FORMAT = "xnorhw-model"
-VERSION = "1.1"
+VERSION = "1.2"
 MAX_SAMPLES = 16
 
 _CLASSES = (
-    fg.FloatGraph, fg.FloatNode, fg.Input, fg.Value, fg.BatchNorm, fg.BinaryConv2d, fg.BinaryLinear,
-    fg.BipolarQuant, fg.Flatten, fg.FullConv2d, fg.FullLinear, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d,
-    fg.MultiThreshold, fg.Quant, fg.Relu, Pads, WindowGeometry,
+    fg.FloatGraph, fg.FloatNode, fg.Input, fg.Value, fg.Add, fg.AvgPool2d, fg.BasesConv2d, fg.BasesLinear,
+    fg.BasesQuant, fg.BatchNorm, fg.BinaryConv2d, fg.BinaryLinear, fg.BipolarQuant, fg.Concat, fg.Flatten,
+    fg.FullConv2d, fg.FullLinear, fg.Grid, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d, fg.MultiThreshold,
+    fg.Quant, fg.QuantRelu, fg.Relu, fg.ScaledBinaryConv2d, Pads, WindowGeometry,
 )  # fmt: skip
 _HOW_TO_SAVE = (
     "Build the network in Python, load the weights into it, and write it by xnorhw.save(net, path, input=...)"

@@ -7,28 +7,39 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
+    Add,
+    AvgPool2d,
+    BasesConv2d,
+    BasesLinear,
+    BasesQuant,
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
     BipolarQuant,
+    Concat,
     Flatten,
     FloatOp,
     FullConv2d,
     FullLinear,
+    Grid,
     Hardtanh,
     InputQuant,
     MaxPool2d,
     MultiThreshold,
     Quant,
+    QuantRelu,
     Relu,
+    ScaledBinaryConv2d,
 )
-from xnorhw.nn import full, layers, quantizers
+from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.nn import activations, full, layers, quant_layers, quantizers, scaled
 
-__all__ = ["BipolarQuantModule", "MultiThresholdModule", "QuantModule", "module_of"]
+__all__ = ["AveragePool", "BipolarQuantModule", "MultiThresholdModule", "QuantModule", "module_of"]
 
 
 def module_of(op: FloatOp, name: str) -> nn.Module:
@@ -54,8 +65,23 @@ def _build(op: FloatOp, name: str) -> nn.Module:
         return layers.FrozenBinaryLinear(
             _float(op.weight), _optional(op.scale), _optional(op.bias), op.in_scale
         )
+    if isinstance(op, BasesConv2d | BasesLinear | ScaledBinaryConv2d):
+        return _sums_of_bases(op)
     if isinstance(op, FullConv2d | FullLinear):
         return _full(op)
+    if isinstance(op, QuantRelu):
+        return activations.QuantReLU(op.bits, op.scale)
+    if isinstance(op, Grid):
+        return activations.Grid(op.bits, op.frac)
+    if isinstance(op, BasesQuant):
+        betas, shifts = torch.from_numpy(op.betas.copy()), _float(op.shifts)
+        return activations.BasesActivation.from_frozen(betas, shifts, op.frac)
+    if isinstance(op, AvgPool2d):
+        return AveragePool(op.geometry)
+    if isinstance(op, Add):
+        return AddModule()
+    if isinstance(op, Concat):
+        return ConcatModule()
     if isinstance(op, BatchNorm):
         return _batch_norm(op)
     if isinstance(op, InputQuant):
@@ -78,6 +104,64 @@ def _build(op: FloatOp, name: str) -> nn.Module:
     raise ModelError(
         f"{type(op).__name__} is not part of the vocabulary", module=name, remedy="Save the network again"
     )
+
+
+class AddModule(nn.Module):
+    """The sum of its inputs, from left to right."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Tensors of one shape."""
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+
+class ConcatModule(nn.Module):
+    """Its inputs one behind the other along the channels."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """[N, C_i, ...] -> [N, sum of C_i, ...]."""
+        return torch.cat(values, dim=1)
+
+
+class AveragePool(nn.Module):
+    """torch's average pool, and its division alone."""
+
+    def __init__(self, geometry: WindowGeometry) -> None:
+        super().__init__()
+        self.kernel = geometry.kernel
+        self.pads = geometry.pads
+        padding = (0, 0) if self._uneven else (self.pads.top, self.pads.left)
+        self.pool = nn.AvgPool2d(geometry.kernel, geometry.stride, padding)
+        self.one = nn.AvgPool2d(geometry.kernel)
+
+    @property
+    def _uneven(self) -> bool:
+        return self.pads.left != self.pads.right or self.pads.top != self.pads.bottom
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, OH, OW]."""
+        if self._uneven:
+            x = F.pad(x, (self.pads.left, self.pads.right, self.pads.top, self.pads.bottom))
+        averages: Tensor = self.pool(x)
+        return averages
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sums over the windows, float64."""
+        x = F.pad(x.to(torch.float64), (self.pads.left, self.pads.right, self.pads.top, self.pads.bottom))
+        return F.avg_pool2d(x, self.kernel, self.pool.stride, divisor_override=1)
+
+    def after_sum(self, s: Tensor) -> Tensor:
+        """What the pool makes of windows that sum to ``s``, [N, C, H, W] of any dtype, float32.
+
+        Each distinct sum is one window of the pool: all of it in one tap, the others 0.
+        """
+        distinct, where = torch.unique(s.to(torch.float32), return_inverse=True)
+        windows = torch.zeros((distinct.numel(), 1, *self.kernel))
+        windows[:, 0, 0, 0] = distinct
+        averages: Tensor = self.one(windows).view(-1)[where]
+        return averages
 
 
 class _Clamp(nn.Module):
@@ -175,6 +259,41 @@ _ROUNDINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "HALF_UP": _half_away,
     "HALF_DOWN": _half_toward_zero,
 }
+
+
+def _sums_of_bases(op: BasesConv2d | BasesLinear | ScaledBinaryConv2d) -> nn.Module:
+    if isinstance(op, ScaledBinaryConv2d):
+        geometry = op.geometry
+        return scaled.FrozenScaledBinaryConv2d(
+            _float(op.weight),
+            _float(op.scale),
+            _optional(op.bias),
+            geometry.stride,
+            _sides(geometry),
+            geometry.dilation,
+        )
+    weight, coefficients = _float(op.weight), torch.from_numpy(op.coefficients.copy())
+    scale, bias = _optional(op.scale), _optional(op.bias)
+    if isinstance(op, BasesLinear):
+        return quant_layers.FrozenQuantLinear(weight, coefficients, op.frac, scale, bias, op.in_scale)
+    geometry = op.geometry
+    return quant_layers.FrozenQuantConv2d(
+        weight,
+        coefficients,
+        op.frac,
+        scale,
+        bias,
+        geometry.stride,
+        _sides(geometry),
+        geometry.dilation,
+        op.groups,
+        op.in_scale,
+    )
+
+
+def _sides(geometry: WindowGeometry) -> tuple[int, int, int, int]:
+    pads = geometry.pads
+    return pads.left, pads.right, pads.top, pads.bottom
 
 
 def _full(op: FullConv2d | FullLinear) -> nn.Module:

@@ -11,7 +11,19 @@ from torch import nn
 
 from xnorhw.frontends.evaluator import TorchEvaluator
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.float_graph import FloatGraph, Input
+from xnorhw.ir.float_graph import (
+    Add,
+    AvgPool2d,
+    BasesQuant,
+    BipolarQuant,
+    Concat,
+    FloatGraph,
+    Grid,
+    Input,
+    InputQuant,
+    MaxPool2d,
+    QuantRelu,
+)
 
 __all__ = ["prove", "random_inputs"]
 
@@ -44,11 +56,30 @@ def prove(net: nn.Module, graph: FloatGraph) -> None:
             ) from error
         found = evaluator.run(batch.clone())
         if not isinstance(expected, torch.Tensor) or not torch.equal(expected, found):
+            _check_averages(graph)
             raise ModelError(
                 "the traced graph does not compute what the network computes on a random input: "
                 "something is hidden from tracing (a forward hook, a random number, another memory format)",
                 module=_first_difference(net, graph, evaluator, batch),
                 remedy="Remove it, or exchange the module by replace= in save",
+            )
+
+
+def _check_averages(graph: FloatGraph) -> None:
+    """ModelError for an average of real values: torch's own averages round it in several orders."""
+    integers = {FloatGraph.INPUT_NAME}
+    for node in graph.nodes:
+        name, op = node.output.name, node.op
+        if isinstance(op, InputQuant | BipolarQuant | QuantRelu | Grid | BasesQuant) or (
+            isinstance(op, Add | Concat | MaxPool2d) and integers.issuperset(node.inputs)
+        ):
+            integers.add(name)
+        if isinstance(op, AvgPool2d) and node.input not in integers:
+            raise ModelError(
+                f"({graph.kind(name)}) takes the average of real values ({node.input}), which rounds in an "
+                "order that is torch's own",
+                module=name,
+                remedy=f"Put xnn.Grid(bits, frac) or xnn.QuantReLU(bits) behind {node.input}",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, NoReturn, get_args, get_type_hints
 
@@ -11,20 +12,29 @@ import numpy as np
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
+    Add,
+    AvgPool2d,
+    BasesConv2d,
+    BasesLinear,
+    BasesQuant,
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
+    Concat,
     Flatten,
     FloatGraph,
     FloatNode,
     FloatOp,
     FullConv2d,
     FullLinear,
+    Grid,
     Hardtanh,
     Input,
     InputQuant,
     MaxPool2d,
     MultiThreshold,
+    QuantRelu,
+    ScaledBinaryConv2d,
     Value,
 )
 from xnorhw.ir.geometry import Pads, WindowGeometry
@@ -37,6 +47,10 @@ _ARRAYS: dict[type, dict[str, np.dtype[Any]]] = {
     InputQuant: {"table": np.dtype(np.int32)},
     BinaryConv2d: _PRODUCT,
     BinaryLinear: _PRODUCT,
+    BasesConv2d: {**_PRODUCT, "coefficients": np.dtype(np.int64)},
+    BasesLinear: {**_PRODUCT, "coefficients": np.dtype(np.int64)},
+    ScaledBinaryConv2d: _PRODUCT,
+    BasesQuant: {"shifts": _F32, "betas": np.dtype(np.int64)},
     FullConv2d: {"weight": _F32, "bias": _F32},
     FullLinear: {"weight": _F32, "bias": _F32},
     BatchNorm: {"gamma": _F32, "beta": _F32, "mean": _F32, "var": _F32},
@@ -44,6 +58,18 @@ _ARRAYS: dict[type, dict[str, np.dtype[Any]]] = {
 }
 _OPTIONAL = ("scale", "bias", "gamma", "beta")
 _RANKS = {"table": 2, "thresholds": 2}
+_WEIGHT_RANKS: dict[type, int] = {
+    BinaryConv2d: 4,
+    BinaryLinear: 2,
+    BasesConv2d: 5,
+    BasesLinear: 3,
+    ScaledBinaryConv2d: 4,
+    FullConv2d: 4,
+    FullLinear: 2,
+}
+_BITS: dict[type, tuple[int, int]] = {QuantRelu: (1, 8), Grid: (2, 24)}
+MAX_BASES = 8
+MAX_COEFFICIENT = 1 << 24
 MAX_INPUT_BITS = 8
 MAX_FRAC = 30
 _AGAIN = "Save the network again"
@@ -103,12 +129,22 @@ def input_value(declared: Input) -> Value:
     return Value(FloatGraph.INPUT_NAME, tuple(declared.shape), layout)
 
 
-def output_value(op: FloatOp, source: Value, name: str) -> Value:
-    """The value named ``name`` that ``op`` makes from ``source``; ModelError where they do not fit."""
-    if isinstance(op, BinaryConv2d | FullConv2d):
+def output_value(op: FloatOp, sources: Sequence[Value], name: str) -> Value:
+    """The value named ``name`` that ``op`` makes from ``sources``; ModelError where they do not fit."""
+    if isinstance(op, Add | Concat):
+        return _joined(op, sources, name)
+    if len(sources) != 1:
+        raise ModelError(f"it reads {len(sources)} values, and takes one", module=name, remedy=_AGAIN)
+    (source,) = sources
+    if isinstance(op, BinaryConv2d | BasesConv2d | ScaledBinaryConv2d | FullConv2d):
         return _convolution(op, source, name)
-    if isinstance(op, BinaryLinear | FullLinear):
+    if isinstance(op, BinaryLinear | BasesLinear | FullLinear):
         return _linear(op, source, name)
+    if isinstance(op, AvgPool2d):
+        _need_map(source, name, "an average pool")
+        if op.geometry.ceil_mode or op.geometry.dilation != (1, 1):
+            raise ModelError("an average pool has no dilation and no ceil_mode", module=name, remedy=_AGAIN)
+        return Value(name, (source.shape[0], *_window(op.geometry, source, name, pool=True)), "CHW")
     if isinstance(op, MaxPool2d):
         _need_map(source, name, "a max-pool")
         return Value(name, (source.shape[0], *_window(op.geometry, source, name, pool=True)), "CHW")
@@ -147,8 +183,16 @@ def check_op(op: FloatOp, name: str) -> None:
             raise ModelError(
                 f"its {field.name} {value} is not 0 to {MAX_FRAC} bits", module=name, remedy=_AGAIN
             )
-    if isinstance(op, BinaryConv2d | BinaryLinear) and not bool((np.abs(op.weight) == 1).all()):
+    if isinstance(op, _SIGNS) and not bool((np.abs(op.weight) == 1).all()):
         raise ModelError("its weights are not all -1 or +1", module=name, remedy=_AGAIN)
+    if isinstance(op, QuantRelu | Grid):
+        low, high = _BITS[type(op)]
+        if not low <= op.bits <= high:
+            raise ModelError(
+                f"its codes of {op.bits} bits are not {low} to {high} bits wide", module=name, remedy=_AGAIN
+            )
+    if isinstance(op, BasesConv2d | BasesLinear | BasesQuant):
+        _check_bases(op, name)
     if isinstance(op, FullLinear) and op.in_frac is not None and op.in_scale != 1.0:
         raise ModelError("it has both in_frac and in_scale", module=name, remedy=_AGAIN)
     if isinstance(op, BatchNorm) and not bool((op.var.astype(np.float64) + op.eps > 0).all()):
@@ -159,6 +203,31 @@ def check_op(op: FloatOp, name: str) -> None:
         )
     if isinstance(op, Hardtanh) and not op.low <= op.high:
         raise ModelError(f"its limits {op.low}..{op.high} are empty", module=name, remedy="Give low <= high")
+
+
+_SIGNS = (BinaryConv2d, BinaryLinear, BasesConv2d, BasesLinear, ScaledBinaryConv2d)
+
+
+def _check_bases(op: BasesConv2d | BasesLinear | BasesQuant, name: str) -> None:
+    """Refuse bases whose numbers disagree, or whose coefficients leave float32."""
+    count, steps = (
+        (len(op.shifts), op.betas) if isinstance(op, BasesQuant) else (len(op.weight), op.coefficients)
+    )
+    if steps.shape != (count,) or count > MAX_BASES:
+        raise ModelError(
+            f"it has {count} bases and {len(steps)} coefficients; 1 to {MAX_BASES} of each can be built",
+            module=name,
+            remedy="Use fewer bases",
+        )
+    if int(np.abs(steps).max()) > MAX_COEFFICIENT:
+        raise ModelError(
+            f"a coefficient of {int(np.abs(steps).max())} steps of 2^-{op.frac} leaves the 24 bits of "
+            "float32",
+            module=name,
+            remedy="Use a smaller frac",
+        )
+    if isinstance(op, BasesQuant) and bool((np.diff(op.shifts) > 0).any()):
+        raise ModelError("its shifts do not fall", module=name, remedy=_AGAIN)
 
 
 def validate(graph: FloatGraph) -> None:
@@ -174,20 +243,24 @@ def validate(graph: FloatGraph) -> None:
     values = {FloatGraph.INPUT_NAME: input_value(graph.input)}
     for node in graph.nodes:
         if not (
-            isinstance(node, FloatNode) and isinstance(node.output, Value) and isinstance(node.input, str)
+            isinstance(node, FloatNode)
+            and isinstance(node.output, Value)
+            and isinstance(node.others, tuple)
+            and all(isinstance(read, str) for read in node.inputs)
         ):
             raise ModelError("a node is none", module="the network", remedy=_AGAIN)
         name = node.output.name
         if name in values:
             raise ModelError(f"two values are named {name!r}", module=name, remedy=_AGAIN)
-        if node.input not in values:
-            raise ModelError(
-                f"it reads the value {node.input!r}, which nothing before it makes",
-                module=name,
-                remedy=_AGAIN,
-            )
+        for read in node.inputs:
+            if read not in values:
+                raise ModelError(
+                    f"it reads the value {read!r}, which nothing before it makes",
+                    module=name,
+                    remedy=_AGAIN,
+                )
         check_op(node.op, name)
-        made = output_value(node.op, values[node.input], name)
+        made = output_value(node.op, [values[read] for read in node.inputs], name)
         if made != node.output:
             raise ModelError(
                 f"the file gives it the shape {node.output.shape}, its operation makes {made.shape}",
@@ -209,15 +282,16 @@ def _check_array(op: FloatOp, value: Any, field: str, dtype: np.dtype[Any], name
         _not_finite(name, field)
     rank = _RANKS.get(field, 1)
     if field == "weight":
-        rank = 4 if isinstance(op, BinaryConv2d | FullConv2d) else 2
+        rank = _WEIGHT_RANKS[type(op)]
     if value.ndim != rank or 0 in value.shape:
         raise ModelError(f"its {field} has the shape {value.shape}", module=name, remedy=_AGAIN)
     outputs = getattr(op, "weight", None)
     if outputs is not None and field in ("scale", "bias"):
-        sizes = (outputs.shape[0], 1) if field == "scale" else (outputs.shape[0],)
+        count = outputs.shape[1 if isinstance(op, BasesConv2d | BasesLinear) else 0]
+        sizes = (count, 1) if field == "scale" else (count,)
         if value.shape[0] not in sizes:
             raise ModelError(
-                f"its {field} has {value.shape[0]} entries for {outputs.shape[0]} outputs",
+                f"its {field} has {value.shape[0]} entries for {count} outputs",
                 module=name,
                 remedy=_AGAIN,
             )
@@ -239,29 +313,54 @@ def _not_finite(name: str, field: str) -> None:
     )
 
 
-def _convolution(op: BinaryConv2d | FullConv2d, source: Value, name: str) -> Value:
+def _joined(op: Add | Concat, sources: Sequence[Value], name: str) -> Value:
+    """The value of several: a sum of equal shapes, or channels one behind the other."""
+    first = sources[0]
+    if len(sources) < 2:
+        raise ModelError("it joins fewer than two values", module=name, remedy=_AGAIN)
+    for source in sources[1:]:
+        if isinstance(op, Add) and source.shape != first.shape:
+            raise ModelError(
+                f"it adds {source.name} of shape {source.shape} to {first.name} of shape {first.shape}",
+                module=name,
+                remedy="Add tensors of one shape: give the shortcut a layer of its own (stride, channels)",
+            )
+        if source.layout != first.layout or source.shape[1:] != first.shape[1:]:
+            raise ModelError(
+                f"it joins {source.name} of shape {source.shape} to {first.name} of shape {first.shape}",
+                module=name,
+                remedy="Join maps of one height and width",
+            )
+    if isinstance(op, Add):
+        return Value(name, first.shape, first.layout)
+    return Value(name, (sum(s.shape[0] for s in sources), *first.shape[1:]), first.layout)
+
+
+def _convolution(
+    op: BinaryConv2d | BasesConv2d | ScaledBinaryConv2d | FullConv2d, source: Value, name: str
+) -> Value:
     _need_map(source, name, "a convolution")
-    outputs, per_group = op.weight.shape[:2]
-    if op.groups < 1 or outputs % op.groups or per_group * op.groups != source.shape[0]:
+    outputs, per_group = op.weight.shape[-4:-2]
+    groups = 1 if isinstance(op, ScaledBinaryConv2d) else op.groups
+    if groups < 1 or outputs % groups or per_group * groups != source.shape[0]:
         raise ModelError(
-            f"it takes {per_group * op.groups} channels in {op.groups} group(s), "
-            f"its input has {source.shape[0]}",
+            f"it takes {per_group * groups} channels in {groups} group(s), its input has {source.shape[0]}",
             module=name,
             remedy="Make its in_channels those of the module before it",
         )
-    if op.weight.shape[2:] != op.geometry.kernel:
+    if op.weight.shape[-2:] != op.geometry.kernel:
         raise ModelError("its kernel and its weights differ", module=name, remedy=_AGAIN)
     return Value(name, (outputs, *_window(op.geometry, source, name, pool=False)), "CHW")
 
 
-def _linear(op: BinaryLinear | FullLinear, source: Value, name: str) -> Value:
+def _linear(op: BinaryLinear | BasesLinear | FullLinear, source: Value, name: str) -> Value:
     if source.layout != "C":
         raise ModelError(
             f"a linear layer takes vectors, its input is a map of shape {source.shape}",
             module=name,
             remedy="Put torch.nn.Flatten in front of it",
         )
-    outputs, features = op.weight.shape
+    outputs, features = op.weight.shape[-2:]
     if features != source.shape[0]:
         raise ModelError(
             f"it takes {features} features, its input has {source.shape[0]}",

@@ -15,31 +15,42 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
-from xnorhw.frontends.evaluator import TorchEvaluator
+from xnorhw.frontends.exact_norms import ExactNorms, exact_norms
+from xnorhw.frontends.measure import Measured, compared, graph_decisions, labels_of, net_decisions
 from xnorhw.frontends.model_file import load_model_file, to_bytes, write
+from xnorhw.frontends.modules import module_of
 from xnorhw.frontends.replace import Replacements, replaced
+from xnorhw.frontends.steps import of_graph, of_net
 from xnorhw.frontends.trace import check_eval, module_path, record
 from xnorhw.ir import grid
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import FloatGraph, FullConv2d, FullLinear
+from xnorhw.nn.activations import BasesActivation, Grid, QuantReLU
+from xnorhw.nn.exact import lowest_bit
 from xnorhw.nn.full import MAX_FRAC, FullBase
 from xnorhw.nn.layers import ConvBase, LinearBase
+from xnorhw.nn.quant_layers import QuantBase
 from xnorhw.nn.quantizers import InputQuant, Sign
+from xnorhw.nn.scaled import ScaledConvBase
 from xnorhw.nn.snap import IN_FRAC, Snappable, snapped
 
 __all__ = ["SnapReport", "SnappedLayer", "snap", "snap_file"]
 
-CHUNK = 256
-Classes = npt.NDArray[np.int64]
 Samples = Union[npt.ArrayLike, Tensor]
 
+_BINARY = (ConvBase, LinearBase, QuantBase, ScaledConvBase)
+_INTEGER = (Sign, InputQuant, QuantReLU, Grid, BasesActivation)
 _PASSING = (nn.Flatten, nn.Identity, nn.MaxPool2d, nn.modules.dropout._DropoutNd)
 _PASSING_CALLS = ("flatten", "view", "reshape", "dropout", "max_pool2d", "contiguous", "boolean_dispatch")
 
 
 @dataclass(frozen=True)
 class SnappedLayer:
-    """A layer whose weights were rounded: to steps of 2^-frac, each by at most ``moved``."""
+    """A layer whose weights were rounded: to steps of 2^-frac, each by at most ``moved``.
+
+    Of a batch norm, or a binary layer, in front of a grid it is the results that lie in such
+    steps and moved: ``moved`` is the most at any sum whose result the grid does not clamp.
+    """
 
     name: str
     kind: str
@@ -51,7 +62,8 @@ class SnappedLayer:
 class SnapReport:
     """What snapping changed: layers, decisions on ``frames`` frames, and how many of them were right.
 
-    ``right_before`` and ``right_after`` are None where there were no labels.
+    ``right_before`` and ``right_after`` are None where there were no labels.  ``left`` names, with
+    the reason, what feeds a grid and could not be made exact; lowering decides about it.
     """
 
     layers: tuple[SnappedLayer, ...]
@@ -59,22 +71,19 @@ class SnapReport:
     differing: int = 0
     right_before: int | None = None
     right_after: int | None = None
+    left: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [
-            f"{layer.name} ({layer.kind}): weights in steps of 2^-{layer.frac}, moved by at most "
-            f"{layer.moved:.3g}"
+            f"{layer.name} ({layer.kind}): {'weights' if layer.kind.startswith('Full') else 'results'} in "
+            f"steps of 2^-{layer.frac}, moved by at most {layer.moved:.3g}"
             for layer in self.layers
         ]
         if not self.layers:
-            lines.append("nothing to snap: every full-precision layer is on its grid")
-        if not self.frames:
-            return "\n".join([*lines, "accuracy: not measured, for no samples were given"])
-        if self.right_before is not None and self.right_after is not None:
-            shares = [f"{100 * right / self.frames:.2f} %" for right in (self.right_before, self.right_after)]
-            lines.append(f"accuracy: {shares[0]} before, {shares[1]} after, on {self.frames} frames")
-        lines.append(f"decisions that differ: {self.differing} of {self.frames}")
-        return "\n".join(lines)
+            lines.append("nothing to snap: every layer is exact as it is")
+        lines += self.left
+        measured = Measured(self.frames, self.differing, self.right_before, self.right_after)
+        return "\n".join([*lines, *measured.lines()])
 
 
 def snap(
@@ -90,7 +99,9 @@ def snap(
     Every torch.nn.Conv2d and Linear in front of the first binary layer or behind the last one
     becomes xnn.FullConv2d or xnn.FullLinear; these and those already there get weights that
     are multiples of 2^-frac (None: the layer's own frac, or as fine as 16 bits allow).  A
-    linear layer that reads real values rounds them to multiples of 2^-in_frac.  ``samples``
+    linear layer that reads real values rounds them to multiples of 2^-in_frac.  A batch norm
+    in front of ``xnn.Grid`` gets factors with which float32 rounds nothing, and takes over the
+    scale and the bias of the layer in front of it, which is frozen.  ``samples``
     [N, ...] as the network's forward takes them and ``labels`` [N] measure what that changed.
     ``replace`` is applied first; see ``save``.  ``net`` itself is not changed.  Raises
     ModelError, naming the module, for a network in training or without a trace, and for a
@@ -119,11 +130,17 @@ def snap(
         layers.append(SnappedLayer(name, type(made).__name__, made.frac, moved))
         functions[name] = _constant(made)
     result = replaced(start, functions) if functions else copy.deepcopy(start)
-    report = SnapReport(tuple(layers))
+    values = None
     if samples is not None:
         values = samples if isinstance(samples, Tensor) else torch.from_numpy(np.asarray(samples))
-        marks = _marks(labels, len(values))
-        report = _measured(report, _run(start, values), _run(result, values), marks)
+    norms = _net_norms(result, values, frac)
+    result = replaced(result, {name: _constant(module_of(op, name)) for name, op in norms.ops.items()})
+    kinds = {name: type(module).__name__ for name, module in result.named_modules()}
+    report = SnapReport(_with_norms(layers, norms, kinds), left=norms.left)
+    if values is not None:
+        marks = labels_of(labels, len(values))
+        measured = compared(net_decisions(start, values), net_decisions(result, values), marks)
+        report = with_fields(report, **vars(measured))
     print(report)
     return result
 
@@ -154,13 +171,34 @@ def snap_file(
             name = before.output.name
             if moved or after.op.frac != before.op.frac:
                 layers.append(SnappedLayer(name, made.kind(name), after.op.frac, moved))
-    report = SnapReport(tuple(layers))
+    norms = exact_norms(of_graph(made), frac)
+    nodes = [with_fields(n, op=norms.ops.get(n.output.name, n.op)) for n in made.nodes]
+    made = with_fields(made, nodes=tuple(nodes))
+    report = SnapReport(_with_norms(layers, norms, dict(made.kinds)), left=norms.left)
     if file.samples is not None:
         values = np.ascontiguousarray(file.samples, np.float32)
-        first, second = (_decisions(TorchEvaluator(g), values) for g in (file.graph, made))
-        report = _measured(report, first, second, file.labels)
+        first, second = (graph_decisions(g, values) for g in (file.graph, made))
+        report = with_fields(report, **vars(compared(first, second, file.labels)))
     write(Path(out), to_bytes(made, file.samples, file.labels))
     return report
+
+
+def _net_norms(net: nn.Module, values: Tensor | None, frac: int | None) -> ExactNorms:
+    if not any(isinstance(m, Grid | QuantReLU) for m in net.modules()):
+        return ExactNorms({}, (), ())
+    lowest = None
+    if values is not None and bool(torch.isfinite(values).all()):
+        lowest = lowest_bit(values.to(torch.float32))
+    return exact_norms(of_net(net, max(0, -(lowest or 0))), frac)
+
+
+def _with_norms(
+    layers: list[SnappedLayer], norms: ExactNorms, kinds: dict[str, str]
+) -> tuple[SnappedLayer, ...]:
+    """``layers``, of which a norm's rewriting may have changed some once more, and then the norms'."""
+    again = {m.name for m in norms.moved}
+    own = [SnappedLayer(m.name, kinds[m.name], m.frac or 0, m.moved) for m in norms.moved]
+    return (*(layer for layer in layers if layer.name not in again), *own)
 
 
 def _check_frac(frac: int | None, name: str) -> None:
@@ -176,7 +214,7 @@ def _found(net: nn.Module, in_frac: int) -> dict[str, tuple[Snappable, int | Non
     """The layers to snap by name, in the order of their calls, with the in_frac of those on real values."""
     modules = dict(net.named_modules(remove_duplicate=False))
     calls = [n for n in record(net).nodes if n.op == "call_module"]
-    binary = [i for i, n in enumerate(calls) if isinstance(modules[module_path(n)], ConvBase | LinearBase)]
+    binary = [i for i, n in enumerate(calls) if isinstance(modules[module_path(n)], _BINARY)]
     if not binary:
         raise ModelError(
             "it has no binary layer, so there is nothing to build of it",
@@ -208,7 +246,7 @@ def _reads_real(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     while source.op != "placeholder":
         if source.op == "call_module":
             module = modules[module_path(source)]
-            if isinstance(module, Sign | InputQuant):
+            if isinstance(module, _INTEGER):
                 return False
             if not isinstance(module, _PASSING):
                 return True
@@ -235,44 +273,3 @@ def _with_frac(graph: FloatGraph, frac: int) -> FloatGraph:
         for n in graph.nodes
     ]
     return with_fields(graph, nodes=tuple(nodes))
-
-
-def _run(net: nn.Module, values: Tensor) -> Classes:
-    try:
-        with torch.inference_mode():
-            parts = [net(part.to(torch.float32)).argmax(dim=1) for part in torch.split(values, CHUNK)]
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ModelError(
-            f"the network fails on them: {str(error).splitlines()[0]}",
-            module="samples",
-            remedy="Give a batch of inputs as the network's forward takes them",
-        ) from None
-    return np.asarray(torch.cat(parts).cpu().numpy(), np.int64)
-
-
-def _decisions(evaluator: TorchEvaluator, values: npt.NDArray[np.float32]) -> Classes:
-    return np.asarray(evaluator.run(torch.from_numpy(values)).argmax(dim=1).numpy(), np.int64)
-
-
-def _marks(labels: npt.ArrayLike | Tensor | None, count: int) -> Classes | None:
-    if labels is None:
-        return None
-    marks = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if marks.shape != (count,) or marks.dtype.kind not in "iu":
-        raise ModelError(
-            f"the labels are {marks.dtype} of the shape {marks.shape} for {count} samples",
-            module="labels",
-            remedy="Give one integer class per sample",
-        )
-    return marks.astype(np.int64)
-
-
-def _measured(report: SnapReport, before: Classes, after: Classes, labels: Classes | None) -> SnapReport:
-    right = (None, None) if labels is None else ((before == labels).sum(), (after == labels).sum())
-    return with_fields(
-        report,
-        frames=len(before),
-        differing=int((before != after).sum()),
-        right_before=None if right[0] is None else int(right[0]),
-        right_after=None if right[1] is None else int(right[1]),
-    )

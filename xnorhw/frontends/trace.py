@@ -19,7 +19,7 @@ from xnorhw.frontends.prove import prove
 from xnorhw.frontends.replace import Replacements, replaced
 from xnorhw.frontends.shapes import check_op, input_value, normal_input, output_value
 from xnorhw.frontends.source import line_here, line_of
-from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Place, Result
+from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Made, Place, Result
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
     BipolarQuant,
@@ -256,7 +256,7 @@ class _Builder:
         if len(inputs) != 1 or not isinstance(inputs[0], Value):
             place.refuse("is called with something else than one tensor", "Call it as module(x)")
         op = module_op(module, inputs[0], place, self._fed_by_sign(inputs[0]))
-        self._emit(node, op, inputs[0], name, kind)
+        self._emit(node, op, (inputs[0],), name, kind)
 
     def _add_call(self, node: fx.Node, args: Any, kwargs: Any) -> None:
         function = str(node.target) if node.op == "call_method" else _function_name(node.target)
@@ -273,10 +273,22 @@ class _Builder:
             made: Result = handler(place, *args, **kwargs)
         except (TypeError, AttributeError, IndexError) as error:
             place.refuse(f"is called in a way that is not known: {error}", SUPPORTED)
+        if isinstance(made, Made):
+            self._emit_made(node, made, name, function)
+            return
         if made is not None and not isinstance(made, get_args(FloatOp)):
             self.env[node] = made  # a size
             return
-        self._emit(node, made, args[0], name, function)
+        self._emit(node, made, (args[0],), name, function)
+
+    def _emit_made(self, node: fx.Node, made: Made, name: str, kind: str) -> None:
+        """Several operations of one call; those behind the first have names of their own."""
+        sources = made.sources
+        self.env[node] = sources[0]
+        for op in made.ops:
+            label = name if op is made.ops[0] else self._numbered(f"{name}_{type(op).__name__.lower()}")
+            self._emit(node, op, sources, label, kind)
+            sources = (self.env[node],)
 
     def _refuse_function(self, node: fx.Node, place: Place) -> NoReturn:
         if place.kind in ("conv2d", "linear", "matmul", "mm", "addmm", "conv1d"):
@@ -286,11 +298,14 @@ class _Builder:
             )
         place.refuse("is not known", SUPPORTED)
 
-    def _emit(self, node: fx.Node, op: FloatOp | None, source: Value, name: str, kind: str) -> None:
+    def _emit(
+        self, node: fx.Node, op: FloatOp | None, sources: tuple[Any, ...], name: str, kind: str
+    ) -> None:
+        source = sources[0]
         if op is None:
             self.env[node] = source
             return
-        if not isinstance(source, Value):
+        if not all(isinstance(s, Value) for s in sources):
             raise ModelError(
                 f"{kind} is called on something else than a tensor{_at(node)}", module=name, remedy=SUPPORTED
             )
@@ -302,9 +317,9 @@ class _Builder:
         if isinstance(op, InputQuant):
             self._check_pixels(name)
         check_op(op, name)
-        made = output_value(op, source, name)
+        made = output_value(op, sources, name)
         self.taken.add(name)
-        self.nodes.append(FloatNode(op, source.name, made))
+        self.nodes.append(FloatNode(op, source.name, made, tuple(s.name for s in sources[1:])))
         self.ops[name] = self.nodes[-1]
         self.kinds.append((name, kind))
         self.env[node] = made

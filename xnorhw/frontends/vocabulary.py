@@ -6,26 +6,39 @@ from dataclasses import dataclass
 from typing import NoReturn, Union
 
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.float_graph import FloatOp
-from xnorhw.nn import full, layers, quantizers
+from xnorhw.ir.float_graph import FloatOp, Value
+from xnorhw.nn import activations, full, gradients, layers, quant_layers, quantizers, scaled
 
-__all__ = ["BATCH", "OUR_LAYERS", "SUPPORTED", "Batch", "Place", "Result", "Size"]
+__all__ = ["BATCH", "OUR_LAYERS", "SUPPORTED", "Batch", "Made", "Place", "Result", "Size"]
 
 OUR_LAYERS = (
     quantizers.InputQuant,
     quantizers.Sign,
+    activations.QuantReLU,
+    activations.Grid,
+    activations.BasesActivation,
+    gradients.GradientQuant,
     layers.BinaryConv2d,
     layers.BinaryLinear,
     layers.FrozenBinaryConv2d,
     layers.FrozenBinaryLinear,
+    quant_layers.QuantConv2d,
+    quant_layers.QuantLinear,
+    quant_layers.FrozenQuantConv2d,
+    quant_layers.FrozenQuantLinear,
+    scaled.ScaledBinaryConv2d,
+    scaled.FrozenScaledBinaryConv2d,
     full.FullConv2d,
     full.FullLinear,
 )
 
 SUPPORTED = (
-    "Known are xnorhw.nn.BinaryConv2d, BinaryLinear, FullConv2d, FullLinear, Sign and InputQuant; "
-    "torch.nn.BatchNorm1d, BatchNorm2d, ReLU, Hardtanh, MaxPool2d, Flatten, Dropout and Identity; "
-    "and relu, hardtanh, max_pool2d, flatten, view or reshape to (N, -1) and dropout as functions"
+    "Known are xnorhw.nn.BinaryConv2d, BinaryLinear, QuantConv2d, QuantLinear, ScaledBinaryConv2d, "
+    "FullConv2d, FullLinear, Sign, QuantReLU, Grid, BasesActivation and InputQuant; "
+    "torch.nn.BatchNorm1d, BatchNorm2d, ReLU, Hardtanh, MaxPool2d, AvgPool2d, AdaptiveAvgPool2d(1), "
+    "Flatten, Dropout and Identity; relu, hardtanh, max_pool2d, avg_pool2d, flatten, view or reshape to "
+    "(N, -1) and dropout as functions; and the sum of two tensors, torch.cat(dim=1) and the mean over "
+    "height and width"
 )
 
 
@@ -51,5 +64,14 @@ class Place:
         raise ModelError(f"{self.kind} {reason}{at}", module=self.name, remedy=remedy)
 
 
-Result = Union[FloatOp, Size, None]
-"""What a call makes: an operation, a size, or None for its own first argument."""
+@dataclass(frozen=True)
+class Made:
+    """Several operations in a row, the first on ``sources``."""
+
+    ops: tuple[FloatOp, ...]
+    sources: tuple[Value, ...]
+
+
+Result = Union[FloatOp, Made, Size, None]
+"""What a call makes: an operation on its first argument, operations on named sources, a size, or
+None for its own first argument."""

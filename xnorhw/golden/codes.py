@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from xnorhw.golden.run import check_input
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.int_graph import FullProduct, IntGraph, MaxPool, Product, Reshape
+from xnorhw.ir.int_graph import IntGraph
 
-__all__ = ["codes_of", "front_in_codes", "random_codes", "values_of"]
+__all__ = ["codes_of", "in_steps", "random_codes", "values_of"]
 
 
 def codes_of(graph: IntGraph, x: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -82,21 +82,15 @@ def random_codes(graph: IntGraph, frames: int, seed: int) -> npt.NDArray[np.int6
     return rng.integers(kind.min, kind.max + 1, shape)
 
 
-def front_in_codes(graph: IntGraph, traced: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The model's values by name, those in front of the first layer in codes as golden has them.
+def in_steps(graph: IntGraph, traced: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The model's values by name, those that are integers in ``graph`` in the integers' own steps.
 
-    Behind a scaled input torch's pools, reshapes and the first layer's sum are scaled too, by
-    a power of two.
+    A value v of a tensor whose type has the point p is worth v * 2^-p; scaling by a power of
+    two rounds nothing.
     """
-    scale = graph.input.scale
-    if scale == 1.0:
-        return traced
     result = dict(traced)
     for node in graph.nodes:
-        if not isinstance(node.op, MaxPool | Reshape | Product | FullProduct):
-            break
-        if node.output.name in result:
-            result[node.output.name] = result[node.output.name] / scale
-        if isinstance(node.op, Product | FullProduct):
-            break
+        kind = node.output.type
+        if kind is not None and kind.point and node.output.name in result:
+            result[node.output.name] = result[node.output.name] * 2.0**kind.point
     return result

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import (
+    Add,
+    BoxSum,
+    Concat,
     FullProduct,
     HostAffine,
     HostBatchNorm,
@@ -21,9 +24,12 @@ from xnorhw.ir.int_graph import (
     IntNode,
     Lookup,
     MaxPool,
+    Multiply,
     Product,
     Real,
+    Requant,
     Reshape,
+    SumPool,
     Threshold,
 )
 from xnorhw.ir.types import IntType
@@ -46,8 +52,8 @@ def run(graph: IntGraph, x: npt.NDArray[Any], real: RealRunner | None = None) ->
     values = check_input(x, given.shape, given.type)
     tensors: dict[str, npt.NDArray[Any]] = {given.name: values}
     for node in graph.nodes:
-        source = tensors[node.input]
-        tensors[node.output.name] = _execute(graph, node, source, real)
+        sources = [tensors[name] for name in node.inputs]
+        tensors[node.output.name] = _execute(graph, node, sources, real)
     return tensors
 
 
@@ -83,9 +89,9 @@ def check_input(x: npt.NDArray[Any], shape: tuple[int, ...], kind: IntType | Non
 
 
 def _execute(
-    graph: IntGraph, node: IntNode, x: npt.NDArray[Any], real: RealRunner | None
+    graph: IntGraph, node: IntNode, sources: list[npt.NDArray[Any]], real: RealRunner | None
 ) -> npt.NDArray[Any]:
-    op = node.op
+    op, x = node.op, sources[0]
     if isinstance(op, Lookup):
         source = graph.tensor(node.input).type
         assert source is not None
@@ -97,8 +103,20 @@ def _execute(
     if isinstance(op, Threshold):
         assert node.output.type is not None
         return threshold(op, x, node.output.type)
+    if isinstance(op, Requant):
+        return requant(op, x)
     if isinstance(op, MaxPool):
         return max_pool(op, x)
+    if isinstance(op, SumPool):
+        return sum_pool(op.geometry, x)
+    if isinstance(op, BoxSum):
+        return sum_pool(op.geometry, np.abs(x).sum(axis=1, keepdims=True))
+    if isinstance(op, Add):
+        return np.asarray(sum(s << shift for s, shift in zip(sources, op.shifts, strict=True)))
+    if isinstance(op, Multiply):
+        return np.asarray(x * sources[1])
+    if isinstance(op, Concat):
+        return np.concatenate(sources, axis=1)
     if isinstance(op, Reshape):
         return x.reshape(x.shape[0], -1, 1, 1)
     if real is None:
@@ -145,7 +163,8 @@ def product(op: Product, x: Values) -> Values:
     """sum over terms of coefficient * (x conv weight), exact integers [N, O, out_h, out_w]."""
     total: Values | None = None
     for term in op.terms:
-        partial = term.coefficient * _convolve(op, term.weight, x)
+        a = x if term.plane is None else np.where(x > term.plane, 1, -1)
+        partial = term.coefficient * _convolve(op, term.weight, a)
         total = partial if total is None else total + partial
     assert total is not None
     return total
@@ -186,6 +205,17 @@ def threshold(op: Threshold, x: Values, result: IntType) -> Values:
         else:
             count += np.where(rising, x >= t, x <= t)
     return 2 * count - 1 if result.is_bipolar else count
+
+
+def requant(op: Requant, x: Values) -> Values:
+    """clamp((x * multiplier + addend) >> shift, low, high), per channel."""
+    multiplier, addend = op.multiplier[None, :, None, None], op.addend[None, :, None, None]
+    return np.asarray(np.clip((x * multiplier + addend) >> op.shift, op.low, op.high))
+
+
+def sum_pool(geometry: WindowGeometry, x: Values) -> Values:
+    """Sum over windows per channel; pads count 0."""
+    return np.asarray(windows(x, geometry, np.zeros(x.shape[1], np.int64)).sum(axis=(4, 5)))
 
 
 def max_pool(op: MaxPool, x: Values) -> Values:

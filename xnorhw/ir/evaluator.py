@@ -20,11 +20,14 @@ class Evaluator(Protocol):
     """Runs parts of the trained model, each module called as it is (rank, dtype, layout)."""
 
     def call(self, node: str, x: Array, rounding: Rounding = "module") -> Array:
-        """Run the module behind ``node`` on a batch [N, ...] in its input's layout."""
+        """Run the module behind ``node`` on a batch [N, ...] in its input's layout.
+
+        Of a quantiser into bases it is the number of ones, as in ``trace``.
+        """
         ...
 
     def after_sum(self, node: str, sums: Array) -> Array:
-        """Run the part of a product module behind its sum on sums [N, O, H, W] or [N, O].
+        """Run the part of a product module or average pool behind its sum on sums [N, O, H, W] or [N, O].
 
         The sums are in the units of the module's input: integers, times a power of two where
         the network's input has a scale.
@@ -34,8 +37,10 @@ class Evaluator(Protocol):
     def trace(self, x: Array) -> dict[str, Array]:
         """Every value of the network on a batch x, by name.
 
-        For a product node, ``name`` is the sum before scale and bias (see ``after_sum``) and
-        ``name + ":out"`` the module's output; for every other node ``name`` is its output.
+        For a product node or an average pool, ``name`` is the sum before scale and bias, or before
+        the division (see ``after_sum``), times 2^frac of the layer's weights, and ``name + ":out"``
+        the module's output.  For bases, and what pools, joins or flattens them, ``name`` is the
+        number of ones and ``name + ":out"`` the output; for every other node ``name`` is its output.
         The network's result is under ``":scores"``.
         """
         ...

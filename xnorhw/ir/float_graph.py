@@ -23,20 +23,29 @@ __all__ = [
     "Input",
     "Value",
     # nodes
+    "Add",
+    "AvgPool2d",
+    "BasesConv2d",
+    "BasesLinear",
+    "BasesQuant",
     "BatchNorm",
     "BinaryConv2d",
     "BinaryLinear",
     "BipolarQuant",
+    "Concat",
     "Flatten",
     "FloatOp",
     "FullConv2d",
     "FullLinear",
+    "Grid",
     "Hardtanh",
     "InputQuant",
     "MaxPool2d",
     "MultiThreshold",
     "Quant",
+    "QuantRelu",
     "Relu",
+    "ScaledBinaryConv2d",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -124,6 +133,52 @@ class BinaryLinear:
 
 
 @dataclass(frozen=True)
+class BasesConv2d:
+    """y = (x conv sum_m c_m B_m) * 2^-frac * (scale * in_scale) + bias with B_m in {-1, +1}.
+
+    ``weight`` [M, O, I/groups, kh, kw], ``coefficients`` int64 [M]: powers of two for the
+    bit planes of a k-bit weight (DoReFa-Net), alphas in steps of 2^-frac for weight bases
+    (ABC-Net).
+    """
+
+    weight: SignArray
+    coefficients: npt.NDArray[np.int64]
+    frac: int
+    scale: FloatArray | None
+    bias: FloatArray | None
+    in_scale: float
+    geometry: WindowGeometry
+    groups: int
+
+
+@dataclass(frozen=True)
+class BasesLinear:
+    """y = (x (sum_m c_m B_m)^T) * 2^-frac * (scale * in_scale) + bias; weight [M, O, I]."""
+
+    weight: SignArray
+    coefficients: npt.NDArray[np.int64]
+    frac: int
+    scale: FloatArray | None
+    bias: FloatArray | None
+    in_scale: float
+
+
+@dataclass(frozen=True)
+class ScaledBinaryConv2d:
+    """XNOR-Net's convolution with the input scale (eq. 11): y = (sign(x) conv W) * K * scale + bias.
+
+    x lies on the grid of 2^-frac of the ``Grid`` in front of it.  K is the sum of |x| over the
+    channels and the window, padded taps counting 0; ``scale`` float32 [1] or [O] holds
+    alpha / (channels * taps).  The product sign-sum times K is exact and scaled once.
+    """
+
+    weight: SignArray
+    scale: FloatArray
+    bias: FloatArray | None
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
 class FullConv2d:
     """y = (x conv W) * in_scale + bias in full precision; weight float32 [O, I/groups, kh, kw].
 
@@ -188,6 +243,38 @@ class Quant:
 
 
 @dataclass(frozen=True)
+class QuantRelu:
+    """The code clamp(round_half_even(x * float32(1 / scale)), 0, 2^bits - 1), as float32.
+
+    ``scale`` is what one code is worth; the next layer has it as its ``in_scale``.
+    """
+
+    bits: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """x on the grid of 2^-frac: clamp(round_half_even(x * 2^frac), -2^(bits-1), 2^(bits-1)-1) * 2^-frac."""
+
+    bits: int
+    frac: int
+
+
+@dataclass(frozen=True)
+class BasesQuant:
+    """ABC-Net's activation: sum_n beta_n A_n, A_n = +1 where x + shift_n >= 0.5, else -1.
+
+    ``shifts`` float32 [N] falling, so that (A_1 .. A_N) is a thermometer code;
+    ``betas`` int64 [N] in steps of 2^-frac.
+    """
+
+    shifts: FloatArray
+    betas: npt.NDArray[np.int64]
+    frac: int
+
+
+@dataclass(frozen=True)
 class MultiThreshold:
     """out_scale * #{j: x >= thresholds[c][j]} + out_bias (QONNX MultiThreshold); [1 or C, levels]."""
 
@@ -217,6 +304,23 @@ class MaxPool2d:
 
 
 @dataclass(frozen=True)
+class AvgPool2d:
+    """Average over windows, padded taps counted as 0; a global average has the kernel H x W."""
+
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of its inputs (a residual connection)."""
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Its inputs one behind the other along the channels."""
+
+
+@dataclass(frozen=True)
 class Flatten:
     """[N, C, H, W] -> [N, C*H*W] in torch's order."""
 
@@ -225,26 +329,41 @@ FloatOp = Union[
     InputQuant,
     BinaryConv2d,
     BinaryLinear,
+    BasesConv2d,
+    BasesLinear,
+    ScaledBinaryConv2d,
     FullConv2d,
     FullLinear,
     BatchNorm,
     BipolarQuant,
     Quant,
+    QuantRelu,
+    Grid,
+    BasesQuant,
     MultiThreshold,
     Relu,
     Hardtanh,
     MaxPool2d,
+    AvgPool2d,
+    Add,
+    Concat,
     Flatten,
 ]
 
 
 @dataclass(frozen=True)
 class FloatNode:
-    """One operation: reads the value ``input``, makes the value ``output`` (also its name)."""
+    """One operation: reads the value ``input``, then ``others`` where it takes several, makes ``output``."""
 
     op: FloatOp
     input: str
     output: Value
+    others: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every value that the node reads, in order."""
+        return (self.input, *self.others)
 
 
 @dataclass(frozen=True)
@@ -271,7 +390,7 @@ class FloatGraph:
 
     def users(self, name: str) -> tuple[FloatNode, ...]:
         """The nodes that read value ``name``."""
-        return tuple(n for n in self.nodes if n.input == name)
+        return tuple(n for n in self.nodes if name in n.inputs)
 
     def kind(self, name: str) -> str:
         """The class name of the module behind ``name``, or the operation's."""

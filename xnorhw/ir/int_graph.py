@@ -1,7 +1,9 @@
 """The integer graph: what every target computes.  Golden runs it; emitters print it.
 
 Tensors are integer *values* in torch's layout [N, C, H, W]; a vector is C x 1 x 1.  A
-one-bit bipolar tensor holds -1 and +1.  Names are those of the PyTorch modules whose
+one-bit bipolar tensor holds -1 and +1, a thermometer code the number of its ones.  The value v
+of a type with a binary point stands for the real number v * 2^-point; the sum of a product has
+the point of what the product reads.  Names are those of the PyTorch modules whose
 result (or, for a product, whose sum before scale and bias) a tensor equals.
 """
 
@@ -25,13 +27,19 @@ __all__ = [
     "RoundingDependent",
     "Tensor",
     # operations
+    "Add",
+    "BoxSum",
+    "Concat",
     "FullProduct",
     "IntOp",
     "Lookup",
     "MaxPool",
+    "Multiply",
     "Product",
     "Real",
+    "Requant",
     "Reshape",
+    "SumPool",
     "Term",
     "Threshold",
     # host operations behind the last sum
@@ -57,24 +65,30 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Lookup:
-    """y = table[c][x - x.min]; int32 [1 or C][number of values of x].  Runs on the host."""
+    """y = table[c][x - x.min]; int32 [1 or C][number of values of x's type].  Runs on the host."""
 
     table: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Term:
-    """coefficient * (x conv weight); int8 weights in {-1, +1}, [O, I/groups, kh, kw]."""
+    """coefficient * (a conv weight); int8 weights in {-1, +1}, [O, I/groups, kh, kw].
+
+    a is x itself where ``plane`` is None, else the bipolar plane of a thermometer code:
+    +1 where x > plane, -1 elsewhere (ABC-Net's base number ``plane`` + 1 of the activations).
+    """
 
     coefficient: int
     weight: npt.NDArray[np.int8]
+    plane: int | None = None
 
 
 @dataclass(frozen=True)
 class Product:
     """Sum of terms of binary-weight convolutions; a linear layer has a kernel of H x W.
 
-    ``pad_value`` is the integer value of padded taps in x's domain.
+    ``pad_value`` is the integer value of padded taps in x's domain; with planes padded taps
+    contribute 0 to every term and ``pad_value`` is 0.
     """
 
     terms: tuple[Term, ...]
@@ -122,6 +136,55 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Requant:
+    """y = clamp((x * multiplier + addend) >> shift, low, high), the shift rounding down.
+
+    ``multiplier`` and ``addend`` int64 [C].  It takes the place of a threshold of many levels
+    where one multiplication makes the same codes at every sum that can be reached.
+    """
+
+    multiplier: npt.NDArray[np.int64]
+    addend: npt.NDArray[np.int64]
+    shift: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Add:
+    """Sum of the inputs, input i times 2^shifts[i]; all of one shape (a residual connection)."""
+
+    shifts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Concat:
+    """The inputs one behind the other along the channels; all of one type."""
+
+
+@dataclass(frozen=True)
+class SumPool:
+    """Per channel the sum over windows; padded taps count 0 (an average before its division)."""
+
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
+class BoxSum:
+    """Sum of |x| over all channels and a window: [C, H, W] -> [1, H', W']; padded taps count 0.
+
+    XNOR-Net's input scale K (eq. 11) before its division by channels and taps.
+    """
+
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """x * k: input 0 [C, H, W] times input 1 [1, H, W], a map for all channels."""
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Per channel the maximum, or the minimum where ``minimum`` bool [C]; padding never wins."""
 
@@ -149,16 +212,36 @@ class Real:
     in_scale: float = 1.0
 
 
-IntOp = Union[Lookup, Product, FullProduct, Threshold, MaxPool, Reshape, Real]
+IntOp = Union[
+    Lookup,
+    Product,
+    FullProduct,
+    Threshold,
+    Requant,
+    Add,
+    Concat,
+    SumPool,
+    BoxSum,
+    Multiply,
+    MaxPool,
+    Reshape,
+    Real,
+]
 
 
 @dataclass(frozen=True)
 class IntNode:
-    """One operation: reads tensor ``input``, makes ``output``."""
+    """One operation: reads tensor ``input``, then ``others`` where it takes several, makes ``output``."""
 
     op: IntOp
     input: str
     output: Tensor
+    others: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every tensor that the node reads, in order."""
+        return (self.input, *self.others)
 
 
 @dataclass(frozen=True)
@@ -270,4 +353,4 @@ class IntGraph:
 
     def users(self, name: str) -> tuple[IntNode, ...]:
         """The nodes that read tensor ``name``."""
-        return tuple(n for n in self.nodes if n.input == name)
+        return tuple(n for n in self.nodes if name in n.inputs)

@@ -35,8 +35,10 @@ def lower(graph: FloatGraph, evaluator: Evaluator, samples: npt.NDArray[Any] | N
     lowered = start(context)
     reference.check(lowered, "start")
     for rewrite in REWRITES:
-        lowered = rewrite(context, lowered)
-        reference.check(lowered, rewrite.__name__)
+        rewritten = rewrite(context, lowered)
+        if rewritten is not lowered:
+            reference.check(rewritten, rewrite.__name__)
+        lowered = rewritten
     for node in lowered.nodes:
         if isinstance(node.op, Real):
             raise _left_over(context, lowered, node)
@@ -52,16 +54,14 @@ def _left_over(context: Context, graph: IntGraph, node: IntNode) -> ModelError:
     if read.type is None:
         return ModelError(
             f"({kind}) leaves a real value inside of the network, "
-            "where only the sums of binary layers and their signs can be built",
+            "where only integer sums and what quantises them can be built",
             module=name,
-            remedy="Put BatchNorm2d (or 1d) and xnn.Sign between two binary layers; see docs/own-model.md",
+            remedy="Put BatchNorm2d (or 1d) and xnn.Sign or xnn.QuantReLU between two binary layers; see "
+            "docs/own-model.md",
         )
     what = "signs" if read.type.is_bipolar else "codes"
     return ModelError(
-        f"({kind}) computes with the {what} of {read.name}, which only a binary layer, a max-pool or a "
-        "flatten can read",
+        f"({kind}) computes with the {what} of {read.name} and is not quantised again",
         module=name,
-        remedy="Remove it: a sign has been taken already"
-        if read.type.is_bipolar
-        else "Put what leads to the first xnn.Sign directly behind the input, and pools behind the sign",
+        remedy="Put xnn.Sign, xnn.QuantReLU or xnn.Grid behind it",
     )

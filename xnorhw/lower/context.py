@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Evaluator, Rounding
-from xnorhw.ir.float_graph import BatchNorm, FloatGraph, FloatNode, FloatOp, Value
+from xnorhw.ir.float_graph import BatchNorm, BipolarQuant, FloatGraph, FloatNode, FloatOp, Grid, Value
 from xnorhw.ir.int_graph import Real
 
 __all__ = ["Context", "map_shape"]
@@ -30,19 +30,10 @@ class Context:
     def __init__(self, graph: FloatGraph, evaluator: Evaluator) -> None:
         self.graph = graph
         self.evaluator = evaluator
-        self._check_chain()
+        self._check_nodes()
         self._check_input_scale()
 
-    def _check_chain(self) -> None:
-        for node in self.graph.nodes:
-            users = self.graph.users(node.output.name)
-            if len(users) > 1:
-                names = ", ".join(u.output.name for u in users)
-                raise ModelError(
-                    f"its result is read by several modules ({names}); branches cannot be built",
-                    module=node.output.name,
-                    remedy="Use a network in which each module feeds one other",
-                )
+    def _check_nodes(self) -> None:
         if not self.graph.nodes:
             raise ModelError(
                 "the network has no layers",
@@ -90,9 +81,13 @@ class Context:
             result = self.evaluator.call(name, x, rounding)
         return result.reshape(*result.shape, 1, 1) if result.ndim == 2 else result
 
-    def run_real(self, op: Real, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The golden model's runner for modules not yet lowered."""
-        return self.call(op.node, x * op.in_scale if op.in_scale != 1.0 else x, op.after_sum)
+    def run_real(self, op: Real, x: npt.NDArray[Any], rounding: Rounding = "module") -> npt.NDArray[Any]:
+        """Run a module not yet lowered on integers or on real values; a quantiser's result as integers."""
+        result = self.call(op.node, x * op.in_scale if op.in_scale != 1.0 else x, op.after_sum, rounding)
+        made = self.op(op.node)
+        if isinstance(made, Grid):
+            return result * 2.0**made.frac
+        return np.where(result > 0, 1, -1) if isinstance(made, BipolarQuant) else result
 
     def is_batch_norm(self, name: str) -> bool:
         """True where value ``name`` comes out of a batch norm."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import FullProduct, IntGraph, IntNode, Product, Reshape, Term
+from xnorhw.ir.int_graph import FullProduct, IntGraph, Product, Reshape
 from xnorhw.lower.context import Context
+from xnorhw.lower.threshold import without_dead_nodes
 
 __all__ = ["absorb_reshapes"]
 
@@ -17,27 +18,42 @@ def absorb_reshapes(context: Context, graph: IntGraph) -> IntGraph:
     Flattening is in torch's order (channel, y, x), so the weight row [C*H*W] is the kernel
     [C, H, W] as it stands.
     """
-    nodes: list[IntNode] = []
+    nodes = {node.output.name: node for node in graph.nodes}
+    for name, node in list(nodes.items()):
+        flat = nodes.get(node.input)
+        if flat is None or not isinstance(node.op, Product | FullProduct) or not isinstance(flat.op, Reshape):
+            continue
+        if graph.tensor(flat.input).type is None:
+            continue
+        channels, height, width = graph.tensor(flat.input).shape
+        nodes[name] = dataclasses.replace(
+            node, op=_over_map(node.op, channels, height, width), input=flat.input
+        )
+    if all(nodes[node.output.name] is node for node in graph.nodes):
+        return graph
+    return _renamed(without_dead_nodes(dataclasses.replace(graph, nodes=tuple(nodes.values()))))
+
+
+def _renamed(graph: IntGraph) -> IntGraph:
+    """A quantiser whose flatten is gone has its own name again, on what is still a map."""
+    there = {node.output.name for node in graph.nodes}
+    names = {}
     for node in graph.nodes:
-        last = nodes[-1] if nodes else None
-        if (
-            last is not None
-            and isinstance(node.op, Product | FullProduct)
-            and isinstance(last.op, Reshape)
-            and graph.tensor(last.input).type is not None
-        ):
-            channels, height, width = graph.tensor(last.input).shape
-            op = _over_map(node.op, channels, height, width)
-            source = last.input
-            if source.startswith(f"{last.output.name}:") and len(nodes) > 1:
-                # a sign behind the flatten: its bits, still a map, are the sign's own
-                maker = nodes[-2]
-                source = last.output.name
-                nodes[-2] = dataclasses.replace(maker, output=dataclasses.replace(maker.output, name=source))
-            nodes[-1] = IntNode(op, source, node.output)
-        else:
-            nodes.append(node)
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+        name = node.output.name
+        quantiser, _, number = name.rpartition(":")
+        behind = f"{quantiser}:{int(number) + 1}" if quantiser and number.isdigit() else ""
+        if behind and behind not in there and quantiser not in there:
+            names[name] = quantiser
+    nodes = tuple(
+        dataclasses.replace(
+            node,
+            input=names.get(node.input, node.input),
+            others=tuple(names.get(other, other) for other in node.others),
+            output=dataclasses.replace(node.output, name=names.get(node.output.name, node.output.name)),
+        )
+        for node in graph.nodes
+    )
+    return dataclasses.replace(graph, nodes=nodes)
 
 
 def _over_map(op: Product | FullProduct, channels: int, height: int, width: int) -> Product | FullProduct:
@@ -46,5 +62,5 @@ def _over_map(op: Product | FullProduct, channels: int, height: int, width: int)
     geometry = WindowGeometry(kernel=(height, width))
     if isinstance(op, FullProduct):
         return dataclasses.replace(op, weight=op.weight.reshape(shape), geometry=geometry)
-    terms = tuple(Term(t.coefficient, t.weight.reshape(shape)) for t in op.terms)
+    terms = tuple(dataclasses.replace(t, weight=t.weight.reshape(shape)) for t in op.terms)
     return dataclasses.replace(op, terms=terms, geometry=geometry)

@@ -1,4 +1,4 @@
-"""Fold per-channel modules between the input and the first sign into the input's table."""
+"""Fold per-channel modules between the input and a first quantiser into the input's table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.float_graph import BipolarQuant
 from xnorhw.ir.int_graph import IntGraph, IntNode, Lookup, Real
-from xnorhw.ir.types import BIPOLAR
+from xnorhw.lower.chain import is_quantiser, nodes_behind_integers
 from xnorhw.lower.context import Context
+from xnorhw.lower.threshold import without_dead_nodes
 
 __all__ = ["fold_lookups"]
 
@@ -18,50 +18,41 @@ MAX_BITS = 8
 
 
 def fold_lookups(context: Context, graph: IntGraph) -> IntGraph:
-    """[Lookup] -> batch norm, ReLU, ... -> Sign at the front becomes one table per channel.
+    """[Lookup] -> batch norm, ReLU, ... -> quantiser at the front becomes one table per channel.
 
     Each of the at most 256 input values is sent through the modules as they are, so the
-    table needs no monotony.
+    table needs no monotony.  Chains that change the map (a pool) are left to the thresholds.
     """
+    made = {node.output.name: node for node in graph.nodes}
     nodes = list(graph.nodes)
-    first = 1 if isinstance(nodes[0].op, Lookup) else 0
-    end = first
-    while end < len(nodes) and isinstance(nodes[end].op, Real):
-        end += 1
-        if _is_sign(context, nodes[end - 1]):
-            break
-    chain = nodes[first:end]
-    if not chain or not _is_sign(context, chain[-1]):
+    for i, node in enumerate(nodes):
+        if not is_quantiser(node):
+            continue
+        source, chain = nodes_behind_integers(made, node)
+        table = made[source].op if source in made else None
+        alike = all(n.output.shape == graph.tensor(source).shape for n in chain)
+        if (source == graph.input_tensor.name or isinstance(table, Lookup)) and alike:
+            nodes[i] = _folded(context, graph, chain, table if isinstance(table, Lookup) else None)
+    if all(new is old for new, old in zip(nodes, graph.nodes, strict=True)):
         return graph
-    source = graph.input_tensor
-    assert source.type is not None
-    if source.type.bits > MAX_BITS:
+    return without_dead_nodes(dataclasses.replace(graph, nodes=tuple(nodes)))
+
+
+def _folded(context: Context, graph: IntGraph, chain: list[IntNode], table: Lookup | None) -> IntNode:
+    given = graph.input_tensor
+    assert given.type is not None
+    if given.type.bits > MAX_BITS:
         raise ModelError(
-            f"the input has {source.type.bits} bits; a table in front of the first sign takes {MAX_BITS}",
+            f"the input has {given.type.bits} bits; a table in front of the first sign takes {MAX_BITS}",
             module=chain[0].output.name,
             remedy=f"Declare an input of {MAX_BITS} bits or fewer, or let a binary layer come first",
         )
-    span = np.arange(source.type.min, source.type.max + 1, dtype=np.float64)
-    channels = source.shape[0]
-    x = np.broadcast_to(span[:, None, None, None], (len(span), channels, 1, 1))
-    if first:
-        table = nodes[0].op
-        assert isinstance(table, Lookup)
-        x = np.broadcast_to(table.table.T[:, :, None, None], (len(span), channels, 1, 1))
+    span = np.arange(given.type.min, given.type.max + 1, dtype=np.float64)
+    x = np.broadcast_to(span[:, None, None, None], (len(span), given.shape[0], 1, 1))
+    if table is not None:
+        x = np.broadcast_to(table.table.T[:, :, None, None], (len(span), given.shape[0], 1, 1))
     for node in chain:
-        assert isinstance(node.op, Real)
-        if node.output.shape != source.shape:
-            raise ModelError(
-                "changes the map's shape before the first sign",
-                module=node.output.name,
-                remedy="Put the sign first",
-            )
-        x = context.run_real(node.op, x)
+        if isinstance(node.op, Real):  # a flatten of one pixel changes nothing
+            x = context.run_real(node.op, x)
     folded = np.ascontiguousarray(x[:, :, 0, 0].T).astype(np.int32)
-    last = dataclasses.replace(chain[-1].output, type=BIPOLAR)
-    made = IntNode(Lookup(folded), source.name, last)
-    return dataclasses.replace(graph, nodes=(made, *nodes[end:]))
-
-
-def _is_sign(context: Context, node: IntNode) -> bool:
-    return isinstance(node.op, Real) and isinstance(context.op(node.op.node), BipolarQuant)
+    return IntNode(Lookup(folded), given.name, chain[-1].output)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw import golden
-from xnorhw.golden.codes import front_in_codes, random_codes, values_of
+from xnorhw.golden.codes import in_steps, random_codes, values_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.lower.context import Context
@@ -74,4 +74,4 @@ def _why(graph: IntGraph, name: str, channel: int) -> str:
 
 def trace(context: Context, graph: IntGraph, codes: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
     """Every value of the model for integer input values."""
-    return front_in_codes(graph, context.evaluator.trace(values_of(graph, codes)))
+    return in_steps(graph, context.evaluator.trace(values_of(graph, codes)))

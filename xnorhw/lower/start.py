@@ -1,44 +1,56 @@
-"""The first form of the integer graph: products and reshapes are integer, the rest is real."""
+"""The first form of the integer graph: what sums integers is integer, the rest is real."""
 
 from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NoReturn
 
 import numpy as np
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
+    Add,
+    AvgPool2d,
+    BasesConv2d,
+    BasesLinear,
+    BasesQuant,
     BinaryConv2d,
     BinaryLinear,
     BipolarQuant,
+    Concat,
     Flatten,
+    FloatGraph,
     FloatNode,
     FullConv2d,
     FullLinear,
+    Grid,
     InputQuant,
     MaxPool2d,
+    MultiThreshold,
+    Quant,
+    QuantRelu,
+    ScaledBinaryConv2d,
 )
-from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import (
-    FullProduct,
-    IntGraph,
-    IntNode,
-    IntOp,
-    Lookup,
-    MaxPool,
-    Product,
-    Real,
-    Reshape,
-    Tensor,
-    Term,
-)
-from xnorhw.ir.types import BIPOLAR, IntType, code, type_for_range
+from xnorhw.ir.int_graph import IntGraph, IntNode, IntOp, Lookup, MaxPool, Real, Reshape, Tensor
+from xnorhw.ir.types import BIPOLAR, Encoding, IntType, code
 from xnorhw.lower.context import Context, map_shape
-from xnorhw.lower.full import check_full_sums, integer_weight
+from xnorhw.lower.joins import add_join, add_pool
+from xnorhw.lower.products import add_full, add_product, add_scaled
 
-__all__ = ["reachable_range", "start"]
+__all__ = ["Builder", "start", "unit"]
+
+BINARY = (BinaryConv2d, BinaryLinear, BasesConv2d, BasesLinear, ScaledBinaryConv2d)
+QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant)
+
+
+def unit(kind: IntType | None) -> float:
+    """What one step of an integer is worth; 1 for real values."""
+    return 1.0 if kind is None else 2.0**-kind.point
 
 
 def start(context: Context) -> IntGraph:
-    """Split every product module into its integer sum and the real part behind it."""
+    """Split every module that sums integers into its sum and the real part behind it."""
     graph = context.graph
     first = graph.nodes[0]
     kind = code(8, False) if isinstance(first.op, InputQuant) else graph.input.type
@@ -48,166 +60,180 @@ def start(context: Context) -> IntGraph:
             module=first.output.name,
             remedy="Declare xnorhw.Input(shape) without bits and scale",
         )
+    kind = dataclasses.replace(kind, point=1 - math.frexp(graph.input.scale)[1])
     given = Tensor(graph.INPUT_NAME, map_shape(graph.input.shape), kind)
-    builder = _Builder(context, given)
+    builder = Builder(context, given)
     for node in graph.nodes:
         builder.add(node)
     return IntGraph(
         input=graph.input,
         input_tensor=given,
         nodes=tuple(builder.nodes),
-        output=builder.last.name,
+        output=builder.value[graph.output],
         host=(),
         score_shape=graph.node(graph.output).output.shape,
     )
 
 
-class _Builder:
+class Builder:
+    """Collects the nodes; ``value`` maps a value of the float graph to the tensor that holds it."""
+
     def __init__(self, context: Context, given: Tensor) -> None:
         self.context = context
         self.nodes: list[IntNode] = []
-        self.last = given
-        self.scale = context.graph.input.scale
-        self.real_full = ""
+        self.tensors = {given.name: given}
+        self.value = {FloatGraph.INPUT_NAME: given.name}
+        self.bases: dict[str, BasesQuant] = {}
+        """What the bases are worth that a thermometer code counts."""
+        self.behind_full: dict[str, str] = {}
+        """Real values behind a linear layer on real values, and that layer."""
 
-    def emit(self, op: IntOp, name: str, shape: tuple[int, int, int], kind: IntType | None) -> None:
-        tensor = Tensor(name, shape, kind)
-        self.nodes.append(IntNode(op, self.last.name, tensor))
-        self.last = tensor
+    def read(self, value: str) -> Tensor:
+        """The tensor that holds a value of the float graph."""
+        return self.tensors[self.value[value]]
+
+    def emit(self, op: IntOp, sources: list[Tensor], made: Tensor) -> Tensor:
+        """Append a node."""
+        names = [s.name for s in sources]
+        self.nodes.append(IntNode(op, names[0], made, tuple(names[1:])))
+        self.tensors[made.name] = made
+        for name in names:
+            if name in self.behind_full and made.type is None:
+                self.behind_full[made.name] = self.behind_full[name]
+        return made
+
+    def add_sum(self, node: FloatNode, sums: Tensor, frac: int = 0) -> None:
+        """The real part of ``node`` behind its ``sums``, which count steps of 2^-frac of their point."""
+        scale = unit(sums.type) * 2.0**-frac
+        made = Tensor(f"{node.output.name}:out", sums.shape, None)
+        self.emit(Real(node.output.name, after_sum=True, in_scale=scale), [sums], made)
+        self.value[node.output.name] = made.name
 
     def add(self, node: FloatNode) -> None:
-        name, op = node.output.name, node.op
-        shape = map_shape(node.output.shape)
-        kind = self.last.type
-        self.check_behind_real(name, op)
+        """Append what computes ``node``."""
+        op, source = node.op, self.read(node.input)
+        self._check_behind_real(node, source)
+        if isinstance(op, Add | Concat):
+            add_join(self, node)
+        elif isinstance(op, AvgPool2d):
+            add_pool(self, node)
+        elif isinstance(op, ScaledBinaryConv2d):
+            add_scaled(self, node)
+        elif isinstance(op, BinaryConv2d | BinaryLinear | BasesConv2d | BasesLinear):
+            add_product(self, node)
+        elif isinstance(op, FullConv2d | FullLinear) and source.type is not None:
+            add_full(self, node)
+        else:
+            self.value[node.output.name] = self._plain(node, source).name
+
+    def _plain(self, node: FloatNode, source: Tensor) -> Tensor:
+        """Everything that has no sum of its own."""
+        name, op, kind = node.output.name, node.op, source.type
+        made = Tensor(name, map_shape(node.output.shape), kind)
         if isinstance(op, InputQuant):
-            if self.nodes:
+            if node.input != FloatGraph.INPUT_NAME:
                 raise ModelError(
                     "InputQuant must be the first module, for it takes raw pixels",
                     module=name,
                     remedy="Put it first",
                 )
-            self.emit(Lookup(op.table), name, shape, op.type)
-        elif isinstance(op, BinaryConv2d | BinaryLinear):
-            self.product(name, op, shape)
-        elif isinstance(op, FullConv2d | FullLinear):
-            self.full(name, op, shape)
-        elif isinstance(op, Flatten):
-            self.emit(Reshape(), name, shape, kind)
-        elif isinstance(op, MaxPool2d) and kind is not None:
-            self.emit(MaxPool(op.geometry, np.zeros(shape[0], np.bool_)), name, shape, kind)
-        elif isinstance(op, BipolarQuant) and op.scale != 1.0:
+            return self.emit(Lookup(op.table), [source], dataclasses.replace(made, type=op.type))
+        if isinstance(op, FullConv2d | FullLinear):
+            return self._full_on_real(node, source)
+        if isinstance(op, Flatten | MaxPool2d) and (isinstance(op, Flatten) or kind is not None):
+            if source.name in self.bases:
+                self.bases[name] = self.bases[source.name]
+            if isinstance(op, Flatten):
+                return self.emit(Reshape(), [source], made)
+            self._check_pooled_bases(name)
+            return self.emit(MaxPool(op.geometry, np.zeros(made.shape[0], np.bool_)), [source], made)
+        self.refuse_bases(node, source)
+        if isinstance(op, BipolarQuant) and op.scale != 1.0:
             raise ModelError(
                 f"a sign with the scale {op.scale} is not +-1",
                 module=name,
                 remedy="Move the scale into the next layer's in_scale",
             )
-        else:
-            made = BIPOLAR if isinstance(op, BipolarQuant) else None
-            self.emit(Real(name, in_scale=self.take_scale()), name, shape, made)
-
-    def take_scale(self) -> float:
-        """The scale of the integers read here; behind the first reader it is 1."""
-        scale, self.scale = self.scale, 1.0
-        return scale
-
-    def product(self, name: str, op: BinaryConv2d | BinaryLinear, shape: tuple[int, int, int]) -> None:
-        kind = self.last.type
-        if kind is None:
+        if isinstance(op, Quant | MultiThreshold):
             raise ModelError(
-                "takes real-valued activations: only +-1 and integer codes can be multiplied by "
-                "binary weights exactly",
+                f"({self.context.graph.kind(name)}) makes activations that no module of xnorhw.nn makes",
                 module=name,
-                remedy="Put xnn.Sign in front of it (XNOR-Net: BatchNorm, Sign, convolution)",
+                remedy="Use xnn.Sign, or xnn.QuantReLU for activations of several bits",
             )
-        scale = self.take_scale()
-        if isinstance(op, BinaryConv2d):
-            pad = op.pad_value / scale
-            if pad != int(pad) or not (kind.min <= pad <= kind.max):
-                raise ModelError(
-                    f"pads with {op.pad_value}, which is no value of its input's type {kind}",
-                    module=name,
-                    remedy="Use pad_value=0",
-                )
-            made = Product((Term(1, op.weight),), op.geometry, op.groups, int(pad))
-        else:
-            made = Product((Term(1, op.weight[:, :, None, None]),), WindowGeometry(kernel=(1, 1)), 1, 0)
-        low, high = reachable_range(made, kind)
-        self.emit(made, name, shape, type_for_range(int(low.min()), int(high.max())))
-        self.emit(Real(name, after_sum=True, in_scale=scale), f"{name}:out", shape, None)
+        if isinstance(op, BasesQuant):
+            self.bases[name] = op
+        real = Real(name, in_scale=unit(kind))
+        return self.emit(real, [source], dataclasses.replace(made, type=_quantised(op)))
 
-    def full(self, name: str, op: FullConv2d | FullLinear, shape: tuple[int, int, int]) -> None:
-        kind = self.last.type
-        weight = integer_weight(op, name)
-        if kind is None:
-            self.full_on_real(name, op, shape)
-            return
-        scale = self.take_scale()
-        if isinstance(op, FullLinear) and op.in_frac is not None and scale * 2.0**op.in_frac < 1:
-            raise ModelError(
-                f"rounds its input to multiples of 2^-{op.in_frac}, which are coarser than the network's "
-                f"input, in steps of {scale}",
-                module=name,
-                remedy="Leave in_frac out: integer codes need no rounding",
-            )
-        if isinstance(op, FullConv2d):
-            made = FullProduct(weight, op.frac, op.geometry, op.groups, 0)
-        else:
-            made = FullProduct(weight[:, :, None, None], op.frac, WindowGeometry(kernel=(1, 1)), 1, 0)
-        check_full_sums(weight, np.float64(max(abs(kind.min), abs(kind.max))), name)
-        low, high = reachable_range(made, kind)
-        self.emit(made, name, shape, type_for_range(int(low.min()), int(high.max())))
-        self.emit(Real(name, after_sum=True, in_scale=scale * 2.0**-op.frac), f"{name}:out", shape, None)
-
-    def full_on_real(self, name: str, op: FullConv2d | FullLinear, shape: tuple[int, int, int]) -> None:
+    def _full_on_real(self, node: FloatNode, source: Tensor) -> Tensor:
         """A linear layer of the score path, left real until the tail moves to the host."""
+        op, name = node.op, node.output.name
         if isinstance(op, FullConv2d):
             raise ModelError(
                 "takes real values: a full-precision convolution is exact on integer codes and signs alone",
                 module=name,
-                remedy="Put xnn.Sign in front of it, or make it the network's first layer; real values can "
-                "be read by a last xnn.FullLinear with in_frac",
+                remedy="Put xnn.Sign or xnn.QuantReLU in front of it, or make it the network's first layer; "
+                "real values can be read by a last xnn.FullLinear with in_frac",
             )
+        assert isinstance(op, FullLinear)
         if op.in_frac is None:
             raise ModelError(
                 "takes real values, whose sums have no exact form",
                 module=name,
                 remedy="Give it in_frac, the fraction bits to which it rounds its input (for example "
-                "in_frac=10), and measure the accuracy again; or put xnn.Sign in front of it",
+                "in_frac=10), and measure the accuracy again; or put xnn.Sign or xnn.QuantReLU before it",
             )
-        self.take_scale()
-        self.real_full = name
-        self.emit(Real(name), f"{name}:out", shape, None)
+        made = Tensor(f"{name}:out", map_shape(node.output.shape), None)
+        self.behind_full[made.name] = name
+        return self.emit(Real(name), [source], made)
 
-    def check_behind_real(self, name: str, op: object) -> None:
+    def _check_behind_real(self, node: FloatNode, source: Tensor) -> None:
         """Behind a layer that sums real values nothing may be an integer again."""
-        if self.real_full and isinstance(op, BinaryConv2d | BinaryLinear | FullConv2d | BipolarQuant):
+        if source.name in self.behind_full and isinstance(node.op, (*BINARY, FullConv2d, *QUANTISERS)):
             raise ModelError(
-                f"takes real values in front of {name}; it can stand behind the last binary layer and the "
-                "last sign alone, where the scores are made",
-                module=self.real_full,
-                remedy="Feed it signs or integer codes: put xnn.Sign in front of it",
+                f"takes real values in front of {node.output.name}; it can stand behind the last binary "
+                "layer and the last sign alone, where the scores are made",
+                module=self.behind_full[source.name],
+                remedy="Feed it signs or integer codes: put xnn.Sign or xnn.QuantReLU in front of it",
             )
 
+    def refuse_bases(self, node: FloatNode, source: Tensor) -> None:
+        """ModelError where ``node`` computes with bases, which only layers can read."""
+        if source.name in self.bases:
+            raise ModelError(
+                f"({self.context.graph.kind(node.output.name)}) computes with the bases of {source.name}, "
+                "which only a layer with binary weights, a max-pool or a flatten can read",
+                module=node.output.name,
+                remedy="Take it in front of xnn.BasesActivation, or use xnn.QuantReLU there",
+            )
 
-def reachable_range(product: Product | FullProduct, kind: IntType) -> tuple[np.ndarray, np.ndarray]:
-    """Per output channel the smallest and the largest sum that any input can make; int64 [O]."""
-    if isinstance(product, FullProduct):
-        # every input type reaches from at most 0 to at least 0, so a padded tap never widens this
-        weight = product.weight.astype(np.int64)
-        ends = np.stack([weight * kind.min, weight * kind.max])
-        return ends.min(axis=0).sum(axis=(1, 2, 3)), ends.max(axis=0).sum(axis=(1, 2, 3))
-    low = high = None
-    for term in product.terms:
-        positive = (term.weight > 0).sum(axis=(1, 2, 3)).astype(np.int64)
-        negative = (term.weight < 0).sum(axis=(1, 2, 3)).astype(np.int64)
-        a = positive * kind.min - negative * kind.max
-        b = positive * kind.max - negative * kind.min
-        # padded taps may contribute 0, which can lie outside of an extreme (unsigned codes)
-        a, b = np.minimum(a, 0), np.maximum(b, 0)
-        a, b = term.coefficient * a, term.coefficient * b
-        a, b = np.minimum(a, b), np.maximum(a, b)
-        low = a if low is None else low + a
-        high = b if high is None else high + b
-    assert low is not None and high is not None
-    return low, high
+    def _check_pooled_bases(self, name: str) -> None:
+        """A maximum of bases is that of their numbers of ones only where each adds."""
+        if name in self.bases and bool((self.bases[name].betas < 0).any()):
+            raise ModelError(
+                "takes the maximum of bases of which one has a negative beta: more of them may be less",
+                module=name,
+                remedy="Pool in front of xnn.BasesActivation, as the paper does",
+            )
+
+    def refuse_real(self, node: FloatNode, value: str, what: str, remedy: str) -> NoReturn:
+        """ModelError for ``node``, which reads ``value`` although that is real."""
+        kind = self.context.graph.kind(value)
+        raise ModelError(
+            f"takes the real-valued activations of {value} ({kind}): {what}",
+            module=node.output.name,
+            remedy=remedy,
+        )
+
+
+def _quantised(op: object) -> IntType | None:
+    """The type that a quantiser makes; None for what stays real."""
+    if isinstance(op, BipolarQuant):
+        return BIPOLAR
+    if isinstance(op, QuantRelu):
+        return code(op.bits, False)
+    if isinstance(op, Grid):
+        return IntType(op.bits, True, Encoding.TWOS, op.frac)
+    if isinstance(op, BasesQuant):
+        return IntType(len(op.shifts), False, Encoding.THERMOMETER)
+    return None

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from xnorhw.golden import host
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
+    AvgPool2d,
+    BasesConv2d,
+    BasesLinear,
     BatchNorm,
     BinaryConv2d,
     BinaryLinear,
@@ -19,9 +22,9 @@ from xnorhw.ir.float_graph import (
     Hardtanh,
     MaxPool2d,
     Relu,
+    ScaledBinaryConv2d,
 )
 from xnorhw.ir.int_graph import (
-    FullProduct,
     HostAffine,
     HostBatchNorm,
     HostClamp,
@@ -35,9 +38,13 @@ from xnorhw.ir.int_graph import (
     Reshape,
     Tensor,
 )
+from xnorhw.ir.types import Encoding
+from xnorhw.lower.chain import is_quantiser
 from xnorhw.lower.context import Context
 from xnorhw.lower.full import check_full_sums, integer_weight
-from xnorhw.lower.start import reachable_range
+from xnorhw.lower.ranges import ranges
+from xnorhw.lower.start import unit
+from xnorhw.lower.threshold import without_dead_nodes
 
 __all__ = ["host_batch_norm", "move_tail_to_host"]
 
@@ -49,27 +56,30 @@ def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
     monotone in each channel, so the largest result is that of the largest sum, or of the
     smallest where the channel falls.
     """
-    products = [i for i, n in enumerate(graph.nodes) if isinstance(n.op, Product | FullProduct)]
     if not any(isinstance(n.op, Product) for n in graph.nodes):
         raise ModelError(
             "the network has no binary layer",
             module="model",
             remedy="Use xnn.BinaryConv2d and xnn.BinaryLinear; see docs/own-model.md",
         )
-    last = products[-1]
-    nodes = list(graph.nodes[: last + 1])
+    made = {node.output.name: node for node in graph.nodes}
+    path: list[IntNode] = []
+    name = graph.output
+    while name in made and (made[name].output.type is None or isinstance(made[name].op, Reshape)):
+        path.insert(0, made[name])
+        name = made[name].input
+    _check_sums(context, graph, name, path)
+    last = graph.tensor(name)
+    nodes: list[IntNode] = []
     ops: list[HostOp] = []
+    if last.type is not None and last.type.point and not any(isinstance(n.op, Real) for n in path):
+        ops.append(HostAffine(f"{name}:in", np.array([unit(last.type)], np.float32), None))
     flat = False
-    for node in graph.nodes[last + 1 :]:
+    for node in path:
         if isinstance(node.op, Reshape):
             flat = flat or graph.tensor(node.input).shape[1:] != (1, 1)
             continue
-        if not isinstance(node.op, Real):
-            raise ModelError(
-                "the network ends in signs, not in scores: the integer sums of the last layer make them",
-                module=node.output.name,
-                remedy="End the network with xnn.BinaryLinear, xnn.BinaryConv2d or xnn.FullLinear",
-            )
+        assert isinstance(node.op, Real)
         if flat and isinstance(context.op(node.op.node), BatchNorm):
             raise ModelError(
                 "normalises each position by itself behind a flatten",
@@ -78,7 +88,7 @@ def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
             )
         pool = context.op(node.op.node)
         if isinstance(pool, MaxPool2d):
-            sums = nodes[-1].output
+            sums = nodes[-1].output if nodes else last
             pooled = Tensor(f"{node.output.name}:sums", node.output.shape, sums.type)
             nodes.append(IntNode(MaxPool(pool.geometry, _falling(ops, sums.shape[0])), sums.name, pooled))
             continue
@@ -87,12 +97,39 @@ def move_tail_to_host(context: Context, graph: IntGraph) -> IntGraph:
         ops.extend(found)
     tail = dataclasses.replace(
         graph,
-        nodes=tuple(nodes),
-        output=nodes[-1].output.name,
+        nodes=(*graph.nodes, *nodes),
+        output=nodes[-1].output.name if nodes else name,
         host=tuple(ops),
     )
-    _check_full(tail, nodes[last])
+    tail = without_dead_nodes(tail)
+    _check_full(tail)
     return tail
+
+
+def _check_sums(context: Context, graph: IntGraph, name: str, path: list[IntNode]) -> None:
+    """ModelError where the scores are not made of integer sums."""
+    kind = graph.tensor(name).type
+    sums = kind is not None and kind.encoding is Encoding.TWOS and name != graph.input_tensor.name
+    reals = [node for node in path if isinstance(node.op, Real)]
+    if not sums and not reals:
+        raise ModelError(
+            "the network ends in signs or codes, not in scores: the integer sums of the last layer make them",
+            module=name,
+            remedy="End the network with xnn.BinaryLinear, xnn.BinaryConv2d or xnn.FullLinear",
+        )
+    if sums and not any(is_quantiser(node) for node in graph.nodes):
+        return
+    assert kind is not None
+    if not sums:
+        what = "signs" if kind.is_bipolar else "codes"
+        first = reals[0].op
+        assert isinstance(first, Real)
+        raise ModelError(
+            f"({context.graph.kind(first.node)}) computes scores with the {what} of {name}, "
+            "which only a layer or an average pool can sum",
+            module=first.node,
+            remedy="End the network with a layer, its batch norm, a ReLU or a max-pool",
+        )
 
 
 def _falling(ops: list[HostOp], channels: int) -> npt.NDArray[np.bool_]:
@@ -105,15 +142,15 @@ def _falling(ops: list[HostOp], channels: int) -> npt.NDArray[np.bool_]:
     return falling
 
 
-def _check_full(graph: IntGraph, last: IntNode) -> None:
+def _check_full(graph: IntGraph) -> None:
     """ModelError where the sum of a linear layer on real values can leave the integers of float64.
 
     Every other operation is monotone in each channel, rounding included: its results at both
     ends of its range bound all results.
     """
-    kind = graph.tensor(last.input).type
-    assert isinstance(last.op, Product | FullProduct) and kind is not None
-    ends = np.stack(reachable_range(last.op, kind)).astype(np.float32)[:, :, None, None]
+    if not any(isinstance(op, HostFull) for op in graph.host):
+        return
+    ends = np.stack(ranges(graph)[graph.output]).astype(np.float32)[:, :, None, None]
     ends = np.broadcast_to(ends, (2, *graph.tensor(graph.output).shape))
     for op in graph.host:
         largest = np.abs(ends).max(axis=0).reshape(-1).astype(np.float64)
@@ -132,7 +169,12 @@ def _check_full(graph: IntGraph, last: IntNode) -> None:
 def _host_ops(context: Context, real: Real) -> list[HostOp]:
     name = real.node
     op = context.op(name)
-    if isinstance(op, BinaryConv2d | BinaryLinear):
+    if isinstance(op, AvgPool2d):
+        taps = np.float32(op.geometry.taps)
+        worth = HostAffine(f"{name}:in", np.array([real.in_scale], np.float32), None)
+        average = HostAffine(name, np.array([np.float32(1) / taps], np.float32), None)
+        return [worth, average] if real.in_scale != 1.0 else [average]
+    if isinstance(op, BinaryConv2d | BinaryLinear | BasesConv2d | BasesLinear | ScaledBinaryConv2d):
         ops: list[HostOp] = []
         if real.in_scale != 1.0:  # a power of two: exact
             ops.append(HostAffine(f"{name}:in", np.array([real.in_scale], np.float32), None))
@@ -161,8 +203,12 @@ def _host_ops(context: Context, real: Real) -> list[HostOp]:
     )
 
 
-def _product_scale(op: BinaryConv2d | BinaryLinear) -> npt.NDArray[np.float32] | None:
+def _product_scale(
+    op: BinaryConv2d | BinaryLinear | BasesConv2d | BasesLinear | ScaledBinaryConv2d,
+) -> npt.NDArray[np.float32] | None:
     """scale * in_scale, formed once in float32 as the layer does."""
+    if isinstance(op, ScaledBinaryConv2d):
+        return op.scale
     if op.scale is None:
         return None if op.in_scale == 1.0 else np.array([op.in_scale], np.float32)
     return (op.scale * np.float32(op.in_scale)).astype(np.float32)

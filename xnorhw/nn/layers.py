@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from typing import Union
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from xnorhw.nn.exact import exact_sum
 from xnorhw.nn.geometry import Padding, Size, conv_pads, pads_of, pair_of
 from xnorhw.nn.quantizers import BinaryWeight, ScaleKind
+from xnorhw.nn.weights import BinaryConnectWeight
 
 __all__ = [
     "BinaryConv2d",
@@ -21,6 +23,9 @@ __all__ = [
     "FrozenBinaryLinear",
     "LinearBase",
 ]
+
+SignQuantizer = Union[BinaryWeight, BinaryConnectWeight]
+"""What makes signs, and perhaps a scale, of latent weights."""
 
 
 class _BinaryBase(nn.Module):
@@ -144,7 +149,9 @@ class BinaryConv2d(ConvBase):
     exactly 0 is +1.  ``scale`` None, "channel" (alpha = mean |W| of each output channel,
     XNOR-Net eq. 6) or "layer".  ``padding`` an int, a pair (y, x) or (left, right, top,
     bottom); padded taps read ``pad_value`` (0 contributes nothing, as in torch).
-    ``in_scale``: what one unit of the input is worth (``InputQuant.scale``).
+    ``in_scale``: what one unit of the input is worth (``InputQuant.scale``, ``QuantReLU.scale``).
+    ``weight``: a quantiser of its own in place of ``scale``, as ``BinaryConnectWeight()``; the
+    layer keeps it as ``quant``.
     """
 
     def __init__(
@@ -160,6 +167,8 @@ class BinaryConv2d(ConvBase):
         scale: ScaleKind = None,
         pad_value: float = 0,
         in_scale: float = 1.0,
+        *,
+        weight: SignQuantizer | None = None,
     ) -> None:
         super().__init__()
         if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
@@ -168,7 +177,7 @@ class BinaryConv2d(ConvBase):
             )
         self._set_geometry(stride, padding, dilation, groups, pad_value)
         self._set_in_scale(in_scale)
-        self.quant = BinaryWeight(scale)
+        self.quant = _quantizer(scale, weight)
         kernel = pair_of(kernel_size, "kernel_size", 1)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -280,10 +289,12 @@ class BinaryLinear(LinearBase):
         bias: bool = False,
         scale: ScaleKind = None,
         in_scale: float = 1.0,
+        *,
+        weight: SignQuantizer | None = None,
     ) -> None:
         super().__init__()
         self._set_in_scale(in_scale)
-        self.quant = BinaryWeight(scale)
+        self.quant = _quantizer(scale, weight)
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         nn.init.xavier_uniform_(self.weight)
@@ -333,6 +344,19 @@ class FrozenBinaryLinear(LinearBase):
     def freeze(self) -> FrozenBinaryLinear:
         """Itself."""
         return self
+
+
+def _quantizer(scale: ScaleKind, given: SignQuantizer | None) -> SignQuantizer:
+    if given is None:
+        return BinaryWeight(scale)
+    if not isinstance(given, BinaryWeight | BinaryConnectWeight):
+        raise TypeError(
+            f"weight= takes BinaryWeight or BinaryConnectWeight here; {type(given).__name__} belongs to "
+            "QuantConv2d and QuantLinear"
+        )
+    if scale is not None:
+        raise ValueError("give scale or weight, not both")
+    return given
 
 
 def _floating(x: Tensor, signs: Tensor) -> Tensor:

@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from xnorhw.nn.layers import BinaryConv2d, BinaryLinear
+from xnorhw.nn.scaled import ScaledBinaryConv2d
 
 __all__ = ["XnorStep"]
+
+_LAYERS = (BinaryConv2d, BinaryLinear, ScaledBinaryConv2d)
 
 
 class XnorStep:
@@ -41,7 +44,7 @@ class XnorStep:
     """
 
     def __init__(self, net: nn.Module, *, centre: bool = True, clamp: bool = True, gain: bool = True) -> None:
-        named = [(name, m) for name, m in net.named_modules() if isinstance(m, BinaryConv2d | BinaryLinear)]
+        named = [(name, m) for name, m in net.named_modules() if isinstance(m, _LAYERS)]
         if not named:
             raise ValueError("XnorStep found no BinaryConv2d and no BinaryLinear")
         self._layers = [m for _, m in named]
