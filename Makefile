@@ -18,6 +18,9 @@ SETUP := tools/setup_env.py pyproject.toml constraints.txt
 # More threads than idle cores make torch wait for itself: small networks train slower, not faster.
 demo: export OMP_NUM_THREADS ?= 2
 test test-pynq test-long: export OMP_NUM_THREADS ?= 1
+# The tests compile the same sources many times: where ccache is installed, once.
+CCACHE := $(firstword $(wildcard /usr/lib/ccache /usr/lib64/ccache))
+test test-pynq test-long: export PATH := $(if $(CCACHE),$(CCACHE):)$(PATH)
 
 .PHONY: help demo test test-pynq test-long lint docs clean
 .DELETE_ON_ERROR:

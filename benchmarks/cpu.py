@@ -37,14 +37,19 @@ def operations(size: int, channels: int) -> float:
     return 2.0 * size * size * channels * channels * 9
 
 
-def library(work: Path) -> ctypes.CDLL:
-    """The engine's sources and cpu_kernels.c as one shared library."""
+def compiled(work: Path, name: str, optimize: str) -> ctypes.CDLL:
+    """The engine's sources and ``name``.c of this folder as one shared library."""
     folder = resource("templates/engine")
-    target = work / "cpu.so"
-    flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror"]
-    sources = [str(HERE / "cpu_kernels.c"), *map(str, sorted(folder.glob("*.c")))]
+    target = work / f"{name}.so"
+    flags = [optimize, "-std=c11", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror"]
+    sources = [str(HERE / f"{name}.c"), *map(str, sorted(folder.glob("*.c")))]
     subprocess.run(["gcc", *flags, f"-I{folder}", *sources, "-lm", "-o", str(target)], check=True)
-    lib = ctypes.CDLL(str(target))
+    return ctypes.CDLL(str(target))
+
+
+def library(work: Path, optimize: str = "-O3") -> ctypes.CDLL:
+    """The kernels that are measured here."""
+    lib = compiled(work, "cpu_kernels", optimize)
     lib.layer_open.restype = ctypes.c_void_p
     lib.layer_open.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
     for name in ("layer_input", "layer_output"):

@@ -44,13 +44,24 @@ def missing() -> str | None:
     return None
 
 
+def counting_plugin(work: Path) -> Path:
+    """qemu's plugin that counts executed instructions, compiled into ``work``."""
+    plugin = work / "count.so"
+    source = str(HERE / "cpu_count.c")
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", source, "-o", str(plugin)], check=True)
+    return plugin
+
+
+def counted(command: list[str], environment: dict[str, str] | None = None) -> int:
+    """The instructions of a command that runs qemu with the plugin."""
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return int(re.findall(r"instructions (\d+)", result.stderr)[-1])
+
+
 def count(work: Path) -> list[Count]:
     """Every layer: the difference between three runs and one, divided by two."""
     folder = resource("templates/engine")
-    plugin, program = work / "count.so", work / "layer"
-    subprocess.run(
-        ["gcc", "-O2", "-shared", "-fPIC", str(HERE / "cpu_count.c"), "-o", str(plugin)], check=True
-    )
+    plugin, program = counting_plugin(work), work / "layer"
     sources = [str(HERE / "cpu_arm_layer.c"), *map(str, sorted(folder.glob("*.c")))]
     command = ["arm-linux-gnueabihf-gcc", *FLAGS, "-static", f"-I{folder}", f"-I{HERE}", *sources]
     subprocess.run([*command, "-lm", "-o", str(program)], check=True)
@@ -58,21 +69,8 @@ def count(work: Path) -> list[Count]:
     for size, channels in LAYERS:
         seen = []
         for runs in (1, 3):
-            result = subprocess.run(
-                [
-                    "qemu-arm",
-                    "-cpu",
-                    "cortex-a9",
-                    "-plugin",
-                    str(plugin),
-                    str(program),
-                    *map(str, (size, channels, runs)),
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            seen.append(int(re.findall(r"instructions (\d+)", result.stderr)[-1]))
+            ran = [str(program), *map(str, (size, channels, runs))]
+            seen.append(counted(["qemu-arm", "-cpu", "cortex-a9", "-plugin", str(plugin), *ran]))
         results.append(Count(size, channels, (seen[1] - seen[0]) // 2))
     return results
 

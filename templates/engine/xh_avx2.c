@@ -49,11 +49,51 @@ INLINE uint32_t passed(const uint32_t *m, const int32_t *at, int32_t count)
 
 #include "xh_bytes.h"
 
+typedef __m256i mvec, mpair;
+enum { MADD_VECS = 2, MADD_SLOTS = 4 };
+
+INLINE mvec mzero(void) { return _mm256_setzero_si256(); }
+INLINE mpair mload(const int16_t *w) { return _mm256_load_si256((const __m256i *)w); }
+INLINE mvec madd(mvec sum, mpair x, mpair w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
+INLINE void mstore(int32_t *to, mvec sum) { _mm256_storeu_si256((__m256i *)to, sum); }
+
+INLINE mpair msplat(const int16_t *x)
+{
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return _mm256_set1_epi32(pair);
+}
+
+#include "xh_madd.h"
+
+typedef __m256i qvec;
+enum { QUAD_VECS = 2, QUAD_SLOTS = 4 };
+
+INLINE qvec qsplat(const uint8_t *x)
+{
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+INLINE qvec qload(const int8_t *w) { return _mm256_load_si256((const __m256i *)w); }
+INLINE qvec qzero(void) { return _mm256_setzero_si256(); }
+INLINE qvec qmul(qvec sum, qvec x, qvec w) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(x, w)); }
+INLINE void qwiden(int32_t *to, qvec sum)
+{
+    const qvec lanes = _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
+    _mm256_storeu_si256((__m256i *)to, _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)to), lanes));
+}
+
+#include "xh_quads.h"
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
+
 static int runs_here(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
 }
 
-const xh_path xh_path_avx2 = {"avx2", runs_here, block, NULL, codes};
+const xh_path xh_path_avx2 = {"avx2", runs_here, block, NULL, codes, full, pass, bytes, add_times};
 #endif

@@ -5,7 +5,7 @@
 #include "xh_path.h"
 
 #if defined(__x86_64__) || defined(__i386__)
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vnni,prefer-vector-width=512")
 #include <immintrin.h>
 
 #define XH_VECTOR 64
@@ -183,13 +183,63 @@ static void rows_of_three(const xh_block *b, xh_places *at, int32_t pixels, uint
     }
 }
 
+typedef __m512i mvec, mpair;
+enum { MADD_VECS = 1, MADD_SLOTS = 8 };
+
+ALWAYS_INLINE mvec mzero(void) { return _mm512_setzero_si512(); }
+ALWAYS_INLINE mpair mload(const int16_t *w) { return _mm512_load_si512(w); }
+ALWAYS_INLINE mvec madd(mvec sum, mpair x, mpair w) { return _mm512_dpwssd_epi32(sum, x, w); }
+ALWAYS_INLINE void mstore(int32_t *to, mvec sum) { _mm512_storeu_si512(to, sum); }
+
+ALWAYS_INLINE mpair msplat(const int16_t *x)
+{
+    int32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return _mm512_set1_epi32(pair);
+}
+
+#include "xh_madd.h"
+
+/* The sums of four products go to 32 bits at once. */
+static void bytes(const xh_byte_block *block, const uint8_t *const x[XH_SLOTS], int32_t slots,
+                  int32_t (*sum)[XH_LANES])
+{
+    const int8_t *w = block->weights;
+    __m512i acc[XH_SLOTS];
+    (void)slots;
+#pragma GCC unroll 8
+    for (int s = 0; s < XH_SLOTS; s++)
+        acc[s] = _mm512_setzero_si512();
+    for (int32_t r = 0; r < block->runs; r++) {
+        const uint8_t *at[XH_SLOTS];
+#pragma GCC unroll 8
+        for (int s = 0; s < XH_SLOTS; s++)
+            at[s] = x[s] + block->run[r];
+        for (ptrdiff_t i = 0; i < 4 * (ptrdiff_t)block->quads; i += 4, w += 4 * XH_LANES) {
+            const __m512i of = _mm512_load_si512(w);
+#pragma GCC unroll 8
+            for (int s = 0; s < XH_SLOTS; s++) {
+                int32_t four;
+                memcpy(&four, at[s] + i, sizeof four);
+                acc[s] = _mm512_dpbusd_epi32(acc[s], _mm512_set1_epi32(four), of);
+            }
+        }
+    }
+#pragma GCC unroll 8
+    for (int s = 0; s < XH_SLOTS; s++)
+        _mm512_storeu_si512(sum[s], acc[s]);
+}
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
+
 static int runs_here(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vpopcntdq");
+           __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni");
 }
 
-const xh_path xh_path_avx512 = {"avx512", runs_here, block, rows_of_three, codes};
+const xh_path xh_path_avx512 = {"avx512", runs_here, block, rows_of_three, codes, full, pass, bytes, add_times};
 #endif

@@ -51,15 +51,24 @@ static void clamp(const xh_host *op, size_t count, float *x)
     }
 }
 
-static void full(const xh_host *op, const float *x, float *y)
+xh_host_product xh_host_as_product(const xh_host *op)
+{
+    return (xh_host_product){{op->weight, {1, 1, 1, 1, 1, 1, 0, 0}, 1, 0},
+                             {op->name, op->inputs, 1, 1, XH_I64},
+                             {op->name, op->outputs, 1, 1, XH_I64}};
+}
+
+static void full(xh_engine *engine, const xh_host *op, const xh_packed *packed, const float *x, float *y)
 {
     const float down = ldexpf(1.0f, -(op->in_frac + op->frac));
+    const double up = ldexp(1.0, op->in_frac);
+    const xh_host_product product = xh_host_as_product(op);
+    int64_t *codes = engine->whole, *sum = codes + op->inputs;
+    for (int32_t i = 0; i < op->inputs; i++)
+        codes[i] = (int64_t)rint((double)x[i] * up);
+    xh_run_full(engine, &product.full, packed, &product.input, codes, &product.output, sum);
     for (int32_t o = 0; o < op->outputs; o++) {
-        const int32_t *w = op->weight + (size_t)o * (size_t)op->inputs;
-        int64_t sum = 0;
-        for (int32_t i = 0; i < op->inputs; i++)
-            sum += (int64_t)rint(ldexp((double)x[i], op->in_frac)) * w[i];
-        y[o] = (float)sum * down;
+        y[o] = (float)sum[o] * down;
         if (op->biases)
             y[o] = y[o] + channel_of(op->bias, op->biases, (size_t)o);
     }
@@ -84,7 +93,7 @@ void xh_host_run(xh_engine *engine, const xh_tensor *output, const void *from, f
             clamp(op, channels * pixels, x);
             break;
         case XH_HOSTFULL: {
-            full(op, x, other);
+            full(engine, op, &engine->full[network->layers + i], x, other);
             float *swap = x;
             x = other;
             other = swap;

@@ -61,16 +61,54 @@ typedef struct xh_sign {
 #define XH_ALWAYS (-0x40000000)
 #define XH_NEVER 0x40000000
 
-/* Several levels, or one level into a code: the number of levels that the sum has passed.
- * Level l of channel c at position p is passed by x > at (strict[l]) or x >= at where
- * falling[c] is 0, by x < at or x <= at where it is 1.  The output's format says what is
- * stored: the count, or for XH_BITS (levels = 1) the bit. */
+/* Levels of a table that lie one behind the other for a channel; fewer lie level by level. */
+enum { XH_MANY_LEVELS = 16 };
+
+/* Several levels, or one level into a code: y = number of levels with x >= at, or `levels` less
+ * that where falling[c] is 1.  Strict levels and falling ones are moved by one: x > t is
+ * x >= t + 1, x <= t is not x >= t + 1.  A channel's levels ascend.
+ * Below XH_MANY_LEVELS the table is [positions][levels][C], from there on [positions][C][levels].
+ * `at` where x and every level take 32 bits, else `wide`; the other is NULL.
+ * The output's format says what is stored: the count, or for XH_BITS (levels = 1) the bit. */
 typedef struct xh_levels {
-    const int64_t *at;      /* [positions][C][levels] */
-    const uint8_t *falling; /* [C] */
-    const uint8_t *strict;  /* [levels] */
+    const int32_t *at;
+    const int64_t *wide;
+    const uint8_t *falling; /* [C], or NULL: none */
     int32_t positions, levels;
 } xh_levels;
+
+/* y = clamp((x * multiplier[c] + addend[c]) >> shift, low, high), the shift rounding down.
+ * `multiplier` where 32 bits hold it and a y before the clamp, with shift <= 32; beside it `addend`
+ * where 32 bits hold the whole of x * multiplier + addend too, else `wide_addend`.  Otherwise
+ * `wide_multiplier` and `wide_addend`.  What is not there is NULL; all are [C]. */
+typedef struct xh_requant {
+    const int32_t *multiplier, *addend;
+    const int64_t *wide_multiplier, *wide_addend;
+    int32_t shift, low, high;
+} xh_requant;
+
+/* y = sum of tensor[i] * 2^shift[i]; tensor[0] is the layer's input. */
+typedef struct xh_add {
+    const int32_t *tensor, *shift;
+    int32_t inputs;
+} xh_add;
+
+/* The tensors one behind the other along the channels; tensor[0] is the layer's input. */
+typedef struct xh_concat {
+    const int32_t *tensor;
+    int32_t inputs;
+} xh_concat;
+
+/* y = x * k, k tensor `by` with one channel. */
+typedef struct xh_multiply {
+    int32_t by;
+} xh_multiply;
+
+/* XH_SUMPOOL: the sum over each window.  XH_BOXSUM: the sum of |x| over each window and all
+ * channels, into one channel.  Padding counts 0. */
+typedef struct xh_sum_pool {
+    xh_window window;
+} xh_sum_pool;
 
 /* One term of a product: coefficient * (x conv weight), weights +1 and -1.
  *
@@ -108,6 +146,16 @@ typedef struct xh_product {
     int32_t sums;        /* tensor index, or -1 */
 } xh_product;
 
+/* A product of codes by bit planes: XH_U8 or XH_I8 in, XH_I32 out.  `product` is as from XH_BITS,
+ * without a sign; its pad_value is a code.
+ * Term i takes x itself where plane[i] is -1, by its `bits` bits in two's complement; else +1
+ * where x > plane[i] and -1 elsewhere (0 to 127; padding then counts 0, and pad_value is 0). */
+typedef struct xh_planes {
+    xh_product product;
+    const int32_t *plane; /* [terms] */
+    int32_t bits;
+} xh_planes;
+
 /* x conv weight with integer weights; output XH_I32 where every sum fits, else XH_I64.
  * weight int32_t [O][kernel_h][kernel_w][I / groups]. */
 typedef struct xh_full {
@@ -128,16 +176,23 @@ typedef struct xh_pool {
 typedef enum xh_kind {
     XH_LOOKUP,
     XH_PRODUCT,
+    XH_PLANES,
     XH_FULL,
     XH_SIGN,    /* a sign standing alone: any integer format -> XH_BITS; padded = ceil(C/16)*16 */
     XH_LEVELS,  /* thresholds standing alone */
+    XH_REQUANT,
+    XH_ADD,
+    XH_CONCAT,
+    XH_MULTIPLY,
     XH_POOL,    /* same format in and out */
+    XH_SUMPOOL,
+    XH_BOXSUM,
     XH_RESHAPE, /* [C][H][W] -> [C*H*W][1][1] in torch's order; no data */
 } xh_kind;
 
 /* One step: reads tensor `input`, makes tensor `output`.  `data` points at the struct of the
- * kind (xh_lookup, xh_product, xh_full, xh_sign, xh_levels, xh_pool; NULL for XH_RESHAPE).
- * The network is a chain: layer i reads what layer i - 1 made, layer 0 the input tensor. */
+ * kind (xh_lookup, xh_product, ..., xh_sum_pool for XH_SUMPOOL and XH_BOXSUM; NULL for XH_RESHAPE).
+ * Layers stand in an order in which each tensor is made before it is read. */
 typedef struct xh_layer {
     xh_kind kind;
     int32_t input, output; /* tensor indices */
@@ -170,7 +225,11 @@ typedef struct xh_host {
  * an accelerator, the layers from `back_layer` on behind it (0 and `layers` where there is no
  * accelerator or nothing behind it): tensor `chip_input` is what enters it, `chip_output`
  * (XH_I32) what it returns; both -1 without an accelerator.  A product is not fused with a
- * sign on the other side of such a border. */
+ * sign on the other side of such a border.
+ *
+ * buffer[t] is the memory that tensor t lies in, 0 to `buffers` - 1: two tensors that are needed at
+ * the same time lie in different ones.  -1: of a tensor that only a trace sees.  NULL: the network is
+ * a chain, and layer i writes buffer i & 1.  The scores come from what the last layer makes. */
 typedef struct xh_network {
     const char *name;
     const xh_tensor *tensor;
@@ -184,6 +243,9 @@ typedef struct xh_network {
     int32_t chip_input, chip_output;
     int32_t chip_bits; /* of an element on the accelerator's stream: 1, or 8 for a byte */
     int32_t input_low, input_high; /* an input value outside is refused; equal: not checked */
+    const int32_t *buffer;         /* [tensors], or NULL */
+    int32_t buffers;
+    const char *const *title; /* of the layers, for a profile: PyTorch module, operation, shapes; or NULL */
 } xh_network;
 
 #ifdef __cplusplus

@@ -1,5 +1,4 @@
-/* The operations on whole maps that are no products: tables, thresholds standing alone,
- * pools, flattening.  Scalar code. */
+/* Tensors' values, and the operations on whole maps that are neither products nor passes. */
 #include <string.h>
 
 #include "xh_engine.h"
@@ -53,44 +52,6 @@ int64_t xh_value(const xh_tensor *tensor, const void *data, size_t i)
     return 0;
 }
 
-static void set_value(const xh_tensor *tensor, void *data, size_t i, int64_t value)
-{
-    switch (tensor->format) {
-    case XH_BITS: {
-        const size_t channels = (size_t)tensor->channels, c = i % channels;
-        uint32_t *word = (uint32_t *)data + i / channels * (size_t)xh_words(tensor->channels) + c / 32;
-        const uint32_t bit = 1u << (c % 32);
-        *word = value > 0 ? *word | bit : *word & ~bit;
-        break;
-    }
-    case XH_U8:
-        ((uint8_t *)data)[i] = (uint8_t)value;
-        break;
-    case XH_I8:
-        ((int8_t *)data)[i] = (int8_t)value;
-        break;
-    case XH_U16:
-        ((uint16_t *)data)[i] = (uint16_t)value;
-        break;
-    case XH_I16:
-        ((int16_t *)data)[i] = (int16_t)value;
-        break;
-    case XH_I32:
-        ((int32_t *)data)[i] = (int32_t)value;
-        break;
-    case XH_I64:
-        ((int64_t *)data)[i] = value;
-        break;
-    }
-}
-
-/* Unused bits of a packed map are 0 whoever writes it. */
-static void clear_bits(const xh_tensor *tensor, void *data)
-{
-    if (tensor->format == XH_BITS)
-        memset(data, 0, xh_tensor_bytes(tensor));
-}
-
 void xh_values64(const xh_tensor *tensor, const void *data, int64_t *values)
 {
     const size_t count = xh_tensor_count(tensor);
@@ -113,78 +74,83 @@ void xh_values32(const xh_tensor *tensor, const void *data, int32_t *values)
     }
 }
 
-int xh_lookup_run(const xh_lookup *lookup, const xh_tensor *input, const void *from, const xh_tensor *output,
-                  void *to)
+int32_t xh_layer_input(const xh_layer *layer, int32_t k)
 {
-    const size_t count = xh_tensor_count(input), channels = (size_t)input->channels;
-    clear_bits(output, to);
-    for (size_t i = 0; i < count; i++) {
-        const int64_t entry = xh_value(input, from, i) - lookup->first;
-        const size_t table = lookup->tables > 1 ? i % channels : 0;
-        if (entry < 0 || entry >= lookup->values)
-            return XH_BAD_INPUT;
-        set_value(output, to, i, lookup->table[table * (size_t)lookup->values + (size_t)entry]);
+    if (k == 0)
+        return layer->input;
+    switch (layer->kind) {
+    case XH_ADD:
+        return k < ((const xh_add *)layer->data)->inputs ? ((const xh_add *)layer->data)->tensor[k] : -1;
+    case XH_CONCAT:
+        return k < ((const xh_concat *)layer->data)->inputs ? ((const xh_concat *)layer->data)->tensor[k] : -1;
+    case XH_MULTIPLY:
+        return k == 1 ? ((const xh_multiply *)layer->data)->by : -1;
+    default:
+        return -1;
     }
-    return XH_OK;
 }
 
-/* Bit b: whether x[b] has passed at[b].  No branch: which way a sign falls, no processor foresees.
- * XH_ALWAYS and XH_NEVER lie past every sum of 32 bits that a sign is taken of. */
-static inline uint32_t passed_bits(const int32_t *x, const int32_t *at, int32_t many)
+/* ---- passes over threads ---- */
+
+typedef struct pass_work {
+    const xh_pass *pass;
+    xh_pixels_of_pass run;
+    size_t pixels;
+    int32_t parts;
+    int status;
+} pass_work;
+
+static void pass_part(void *context, int32_t index, xh_scratch *scratch)
 {
-    uint32_t bits = 0;
-    for (int32_t b = 0; b < many; b++)
-        bits |= (uint32_t)(x[b] >= at[b]) << b;
-    return bits;
+    pass_work *k = context;
+    (void)scratch;
+    const int status = k->run(k->pass, k->pixels * (size_t)index / (size_t)k->parts,
+                              k->pixels * (size_t)(index + 1) / (size_t)k->parts);
+    if (status != XH_OK)
+        k->status = status;
 }
 
-void xh_sign_run(const xh_sign *sign, int32_t groups, const xh_tensor *input, const void *from,
-                 const xh_tensor *output, uint32_t *to)
+static int is_wide(const xh_pass *pass)
+{
+    const xh_layer layer = {pass->kind, 0, 0, pass->data};
+    if (pass->input->format == XH_I64 || pass->output->format == XH_I64)
+        return 1;
+    for (int32_t k = 1; xh_layer_input(&layer, k) >= 0; k++)
+        if (pass->tensor[xh_layer_input(&layer, k)].format == XH_I64)
+            return 1;
+    return pass->kind == XH_LEVELS && ((const xh_levels *)pass->data)->at == NULL;
+}
+
+int xh_run_pass(xh_engine *engine, const xh_pass *pass)
+{
+    pass_work k = {pass, is_wide(pass) ? xh_wide_pass : engine->path->pass,
+                   (size_t)pass->output->height * (size_t)pass->output->width, 1, XH_OK};
+    /* a table alone can fail, and only one thread may say so */
+    if (engine->threads > 1 && pass->kind != XH_LOOKUP)
+        k.parts = k.pixels < 4 * (size_t)engine->threads ? (int32_t)k.pixels : 4 * engine->threads;
+    xh_divide(engine, k.parts, pass_part, &k);
+    return k.status;
+}
+
+/* ---- maps of bits ---- */
+
+void xh_sign_of_groups(const xh_sign *sign, int32_t groups, const int32_t *sums, const xh_tensor *output, uint32_t *to)
 {
     const int32_t channels = output->channels, words = xh_words(channels);
     const int32_t out = channels / groups, lanes = xh_blocks(out) * XH_LANES;
     const size_t pixels = (size_t)output->height * (size_t)output->width;
-    const int32_t *sums = groups == 1 && input->format == XH_I32 ? from : NULL;
-    for (size_t pixel = 0; pixel < pixels; pixel++) {
+    for (size_t pixel = 0; pixel < pixels; pixel++, sums += channels) {
         const int32_t *at = sign->at + (sign->positions > 1 ? pixel * (size_t)sign->padded : 0);
-        const size_t first = pixel * (size_t)channels;
         uint32_t *word = to + pixel * (size_t)words;
         for (int32_t c0 = 0; c0 < channels; c0 += 32) {
             const int32_t many = channels - c0 < 32 ? channels - c0 : 32;
             uint32_t bits = 0;
-            if (sums != NULL)
-                bits = many == 32 ? passed_bits(sums + first + c0, at + c0, 32)
-                                  : passed_bits(sums + first + c0, at + c0, many);
-            for (int32_t b = 0; b < many && sums == NULL; b++) {
+            for (int32_t b = 0; b < many; b++) {
                 const int32_t c = c0 + b;
-                const int32_t t = groups == 1 ? at[c] : at[c / out * lanes + c % out];
-                const int64_t x = input->format == XH_I32 ? ((const int32_t *)from)[first + (size_t)c]
-                                                          : xh_value(input, from, first + (size_t)c);
-                const int passed = t == XH_ALWAYS || (t != XH_NEVER && x >= t);
-                bits |= (uint32_t)passed << b;
+                bits |= (uint32_t)(sums[c] >= at[c / out * lanes + c % out]) << b;
             }
             word[c0 / 32] = bits ^ (sign->flip ? sign->flip[c0 / 32] : 0);
         }
-    }
-}
-
-void xh_levels_run(const xh_levels *levels, const xh_tensor *input, const void *from, const xh_tensor *output,
-                   void *to)
-{
-    const size_t count = xh_tensor_count(input), channels = (size_t)input->channels;
-    clear_bits(output, to);
-    for (size_t i = 0; i < count; i++) {
-        const int64_t x = xh_value(input, from, i);
-        const size_t c = i % channels, row = levels->positions > 1 ? i : c;
-        const int64_t *at = levels->at + row * (size_t)levels->levels;
-        int64_t passed = 0;
-        for (int32_t l = 0; l < levels->levels; l++) {
-            if (levels->falling[c])
-                passed += levels->strict[l] ? x < at[l] : x <= at[l];
-            else
-                passed += levels->strict[l] ? x > at[l] : x >= at[l];
-        }
-        set_value(output, to, i, passed);
     }
 }
 
@@ -197,8 +163,8 @@ static void taps_inside(int32_t start, int32_t dilation, int32_t kernel, int32_t
         *end = kernel;
 }
 
-static void pool_bits(const xh_pool *pool, const xh_tensor *input, const uint32_t *from, const xh_tensor *output,
-                      uint32_t *to)
+void xh_pool_bits(const xh_pool *pool, const xh_tensor *input, const uint32_t *from, const xh_tensor *output,
+                  uint32_t *to)
 {
     const xh_window *w = &pool->window;
     const int32_t words = xh_words(input->channels);
@@ -228,45 +194,33 @@ static void pool_bits(const xh_pool *pool, const xh_tensor *input, const uint32_
     }
 }
 
-void xh_pool_run(const xh_pool *pool, const xh_tensor *input, const void *from, const xh_tensor *output, void *to)
-{
-    const xh_window *w = &pool->window;
-    if (input->format == XH_BITS) {
-        pool_bits(pool, input, from, output, to);
-        return;
-    }
-    size_t place = 0;
-    for (int32_t y = 0; y < output->height; y++) {
-        int32_t ky0, ky1;
-        const int32_t iy = y * w->stride_h - w->top;
-        taps_inside(iy, w->dilation_h, w->kernel_h, input->height, &ky0, &ky1);
-        for (int32_t x = 0; x < output->width; x++) {
-            int32_t kx0, kx1;
-            const int32_t ix = x * w->stride_w - w->left;
-            taps_inside(ix, w->dilation_w, w->kernel_w, input->width, &kx0, &kx1);
-            for (int32_t c = 0; c < input->channels; c++, place++) {
-                const int minimum = pool->minimum && (pool->minimum[c / 32] >> (c % 32) & 1);
-                int64_t best = minimum ? INT64_MAX : INT64_MIN;
-                for (int32_t ky = ky0; ky < ky1; ky++) {
-                    const size_t row = (size_t)(iy + ky * w->dilation_h) * (size_t)input->width;
-                    for (int32_t kx = kx0; kx < kx1; kx++) {
-                        const size_t pixel = row + (size_t)(ix + kx * w->dilation_w);
-                        const int64_t v = xh_value(input, from, pixel * (size_t)input->channels + (size_t)c);
-                        if (minimum ? v < best : v > best)
-                            best = v;
-                    }
-                }
-                set_value(output, to, place, best);
-            }
-        }
-    }
-}
+#define TURN(SIZE, TYPE)                                        \
+    case SIZE:                                                  \
+        for (size_t c = 0; c < channels; c++)                   \
+            for (size_t p = 0; p < pixels; p++)                 \
+                ((TYPE *)to)[c * pixels + p] = ((const TYPE *)from)[p * channels + c]; \
+        break
 
 void xh_reshape_run(const xh_tensor *input, const void *from, const xh_tensor *output, void *to)
 {
     const size_t channels = (size_t)input->channels, pixels = (size_t)input->height * (size_t)input->width;
-    clear_bits(output, to);
-    for (size_t c = 0; c < channels; c++)
-        for (size_t p = 0; p < pixels; p++)
-            set_value(output, to, c * pixels + p, xh_value(input, from, p * channels + c));
+    const size_t count = xh_tensor_count(input);
+    if (pixels == 1) {
+        memcpy(to, from, xh_tensor_bytes(input));
+        return;
+    }
+    if (input->format == XH_BITS) {
+        uint32_t *word = to;
+        memset(to, 0, xh_tensor_bytes(output));
+        for (size_t c = 0, i = 0; c < channels; c++)
+            for (size_t p = 0; p < pixels; p++, i++)
+                word[i / 32] |= (uint32_t)(xh_value(input, from, p * channels + c) > 0) << (i % 32);
+        return;
+    }
+    switch (xh_tensor_bytes(input) / count) {
+        TURN(1, uint8_t);
+        TURN(2, uint16_t);
+        TURN(4, uint32_t);
+        TURN(8, uint64_t);
+    }
 }

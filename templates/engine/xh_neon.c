@@ -43,6 +43,24 @@ INLINE uint32_t passed(const uint32_t *m, const int32_t *at, int32_t count)
 
 #include "xh_bytes.h"
 
+typedef int32x4_t mvec;
+typedef int16x4x2_t mpair; /* the first numbers of the pairs, the second */
+enum { MADD_VECS = 4, MADD_SLOTS = 2 };
+
+INLINE mvec mzero(void) { return vdupq_n_s32(0); }
+INLINE mpair mload(const int16_t *w) { return vld2_s16(w); }
+INLINE mpair msplat(const int16_t *x) { return (mpair){{vld1_dup_s16(x), vld1_dup_s16(x + 1)}}; }
+INLINE void mstore(int32_t *to, mvec sum) { vst1q_s32(to, sum); }
+INLINE mvec madd(mvec sum, mpair x, mpair w)
+{
+    return vmlal_s16(vmlal_s16(sum, x.val[0], w.val[0]), x.val[1], w.val[1]);
+}
+
+#include "xh_madd.h"
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
+
 /* The processor's own word, as the Linux kernel passes it on. */
 static int runs_here(void)
 {
@@ -55,5 +73,5 @@ static int runs_here(void)
 #endif
 }
 
-const xh_path xh_path_neon = {"neon", runs_here, block, NULL, codes};
+const xh_path xh_path_neon = {"neon", runs_here, block, NULL, codes, full, pass, NULL, add_times};
 #endif

@@ -15,36 +15,57 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* What the parts of the engine's memory must hold, in bytes. */
 typedef struct needs {
-    size_t map[2], sums, packed, parity, values, traced, real, runs, window;
+    size_t maps, sums, packed, parity, values, traced, real, runs, window; /* `maps`: of all buffers, each rounded */
+    size_t full, spread, whole; /* `full`: every full product's weights and runs, each rounded */
+    size_t ones;                /* of every product by planes, each rounded */
 } needs;
 
-static int known_formats(const xh_network *n, const xh_layer *layer)
+/* A load whose address equals that of a store under way in its low 12 bits waits for it on most
+ * processors.  A layer reads its input and parity map and writes its output in step, so the
+ * three start at different places of a page; a quarter of one lies between any two that a chain uses. */
+enum { PAGE = 4096, QUARTER = PAGE / 4 };
+
+static void measure_full(const xh_full *full, const xh_tensor *in, const xh_tensor *out, needs *need)
 {
-    const xh_tensor *in = &n->tensor[layer->input], *out = &n->tensor[layer->output];
-    switch (layer->kind) {
-    case XH_LOOKUP:
-    case XH_LEVELS:
-    case XH_RESHAPE:
-        return xh_tensor_count(in) == xh_tensor_count(out);
-    case XH_SIGN:
-        return out->format == XH_BITS;
-    case XH_POOL:
-        return in->format == out->format && in->channels == out->channels;
-    case XH_FULL:
-        return out->format == XH_I32 || out->format == XH_I64;
-    case XH_PRODUCT: {
-        const xh_product *p = layer->data;
-        if (p->terms < 1 || p->groups < 1 || in->channels % p->groups || out->channels % p->groups)
-            return 0;
-        if (in->format == XH_BITS ? p->pad_value < -1 || p->pad_value > 1 : 0)
-            return 0;
-        for (int32_t t = 0; t < p->terms; t++)
-            if (in->format == XH_BITS ? p->term[t].bits == NULL : p->term[t].lanes == NULL)
-                return 0;
-        return out->format == (p->sign ? XH_BITS : XH_I32) && (p->sign == NULL || p->sums >= 0);
+    need->full += rounded(xh_full_weight_bytes(full, in, out)) + rounded(xh_full_runs_bytes(full, in, out));
+    need->spread = larger(need->spread, xh_full_map_bytes(full, in, out));
+}
+
+static size_t buffer_bytes(const xh_network *n, int32_t buffer)
+{
+    size_t most = 0;
+    for (int32_t i = -1; i < n->layers; i++)
+        if (xh_buffer_of_layer(n, i) == buffer)
+            most = larger(most, xh_tensor_bytes(&n->tensor[i < 0 ? 0 : n->layer[i].output]));
+    return most;
+}
+
+static void measure_product(const xh_product *p, const xh_tensor *in, const xh_tensor *out, int traced, needs *need)
+{
+    const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
+    need->runs = larger(need->runs, taps * sizeof(xh_run_of_words));
+    need->packed = larger(need->packed, xh_product_packed_words(p, in, out) * sizeof(uint32_t));
+    need->parity = larger(need->parity, xh_product_parity_words(p, in, out) * sizeof(uint32_t));
+    if (p->sign && (traced || !xh_product_fuses(p, in, out)))
+        need->sums = larger(need->sums, xh_tensor_count(out) * sizeof(int32_t));
+    if (in->format != XH_BITS) {
+        need->values = larger(need->values, xh_tensor_count(in) * sizeof(int32_t));
+        need->window = larger(need->window, 4 * taps * (size_t)(in->channels / p->groups) * sizeof(int32_t));
     }
+}
+
+static void measure_planes(const xh_planes *p, const xh_tensor *in, const xh_tensor *out, needs *need)
+{
+    const size_t taps = (size_t)p->product.window.kernel_h * (size_t)p->product.window.kernel_w;
+    need->runs = larger(need->runs, taps * sizeof(xh_run_of_words));
+    need->packed = larger(need->packed, xh_planes_packed_words(p, in, out) * sizeof(uint32_t));
+    need->parity = larger(need->parity, xh_planes_parity_words(p, in, out) * sizeof(uint32_t));
+    need->ones += rounded(xh_planes_ones_bytes(p, out));
+    if (xh_bytes_suit(p, in, out)) {
+        need->packed = larger(need->packed, xh_bytes_map_bytes(p, in, out));
+        need->ones += rounded(sizeof(xh_byte_block)) + rounded(xh_bytes_weight_bytes(p, in, out)) +
+                      rounded(xh_bytes_runs_bytes(p, in, out));
     }
-    return 0;
 }
 
 static int measure(const xh_network *n, int traced, needs *need)
@@ -52,46 +73,36 @@ static int measure(const xh_network *n, int traced, needs *need)
     if (n->chip_input >= 0 && n->chip_bits != 1 && n->chip_bits != 8)
         return XH_BAD_NETWORK;
     memset(need, 0, sizeof *need);
-    need->map[1] = xh_tensor_bytes(&n->tensor[0]);
+    for (int32_t b = 0; b < xh_buffers_of(n); b++)
+        need->maps += rounded(buffer_bytes(n, b)) + PAGE;
     for (int32_t i = 0; i < n->layers; i++) {
         const xh_layer *layer = &n->layer[i];
-        if (layer->input < 0 || layer->input >= n->tensors || layer->output < 0 || layer->output >= n->tensors ||
-            layer->input != (i ? n->layer[i - 1].output : 0) || !known_formats(n, layer))
+        if (!xh_layer_is_sound(n, i))
             return XH_BAD_NETWORK;
         const xh_tensor *in = &n->tensor[layer->input], *out = &n->tensor[layer->output];
-        need->map[i & 1] = larger(need->map[i & 1], xh_tensor_bytes(out));
-        if (layer->kind == XH_PRODUCT) {
-            const xh_product *p = layer->data;
-            const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
-            need->runs = larger(need->runs, taps * sizeof(xh_run_of_words));
-            need->packed = larger(need->packed, xh_product_packed_words(p, in, out) * sizeof(uint32_t));
-            need->parity = larger(need->parity, xh_product_parity_words(p, in, out) * sizeof(uint32_t));
-            if (p->sign && (traced || !xh_product_fuses(p, in, out)))
-                need->sums = larger(need->sums, xh_tensor_count(out) * sizeof(int32_t));
-            if (in->format != XH_BITS) {
-                need->values = larger(need->values, xh_tensor_count(in) * sizeof(int32_t));
-                need->window =
-                    larger(need->window, 4 * taps * (size_t)(in->channels / p->groups) * sizeof(int32_t));
-            }
-        } else if (layer->kind == XH_FULL) {
-            const xh_full *f = layer->data;
-            const size_t taps = (size_t)f->window.kernel_h * (size_t)f->window.kernel_w;
-            need->values = larger(need->values, xh_tensor_count(in) * sizeof(int32_t));
-            need->window = larger(need->window, taps * (size_t)(in->channels / f->groups) * sizeof(int32_t));
-        }
+        if (layer->kind == XH_PRODUCT)
+            measure_product(layer->data, in, out, traced, need);
+        else if (layer->kind == XH_PLANES)
+            measure_planes(layer->data, in, out, need);
+        else if (layer->kind == XH_FULL)
+            measure_full(layer->data, in, out, need);
     }
+    if (need->ones)
+        need->ones += 2 * rounded((size_t)n->layers * sizeof(void *));
+    for (int32_t i = 0; i < n->hosts; i++) {
+        if (n->host[i].kind != XH_HOSTFULL)
+            continue;
+        const xh_host_product p = xh_host_as_product(&n->host[i]);
+        measure_full(&p.full, &p.input, &p.output, need);
+        need->whole = larger(need->whole, (xh_tensor_count(&p.input) + xh_tensor_count(&p.output)) * sizeof(int64_t));
+    }
+    if (need->full)
+        need->full += rounded((size_t)(n->layers + n->hosts) * sizeof(xh_packed));
     for (int32_t t = 0; traced && t < n->tensors; t++)
         need->traced = larger(need->traced, xh_tensor_count(&n->tensor[t]) * sizeof(int64_t));
-    if (n->chip_output >= 0)
-        need->map[1] = larger(need->map[1], xh_tensor_bytes(&n->tensor[n->chip_output]));
     need->real = xh_host_floats(n) * sizeof(float);
     return XH_OK;
 }
-
-/* A load whose address equals that of a store under way in its low 12 bits waits for it on most
- * processors.  A layer reads its input and parity map and writes its output in step, so the
- * three start at different places of a page; a quarter of one lies between any two. */
-enum { PAGE = 4096, QUARTER = PAGE / 4 };
 
 static char *at_quarter(char *next, uintptr_t quarter)
 {
@@ -99,11 +110,13 @@ static char *at_quarter(char *next, uintptr_t quarter)
 }
 
 /* The scratch of a thread beyond the first is allocated when it is asked for. */
-static size_t total(const needs *need)
+static size_t total(const xh_network *n, const needs *need)
 {
-    return rounded(sizeof(xh_engine)) + rounded(need->map[0]) + rounded(need->map[1]) + rounded(need->sums) +
-           rounded(need->packed) + rounded(need->parity) + rounded(need->values) + rounded(need->traced) +
-           2 * rounded(need->real) + rounded(need->runs) + rounded(need->window) + 3 * (size_t)PAGE;
+    return rounded(sizeof(xh_engine)) + need->maps + rounded(need->sums) + rounded(need->packed) +
+           rounded(need->parity) + rounded(need->values) + rounded(need->traced) + 2 * rounded(need->real) +
+           rounded(need->runs) + rounded(need->window) + need->full + need->ones + rounded(need->spread) +
+           rounded(need->whole) + rounded((size_t)n->tensors * sizeof(void *)) +
+           rounded((size_t)xh_buffers_of(n) * sizeof(void *)) + (size_t)PAGE;
 }
 
 size_t xh_engine_bytes(const xh_network *network, int traced)
@@ -111,7 +124,65 @@ size_t xh_engine_bytes(const xh_network *network, int traced)
     needs need;
     if (network == NULL || measure(network, traced, &need) != XH_OK)
         return 0;
-    return total(&need);
+    return total(network, &need);
+}
+
+static char *pack_one(const xh_full *full, const xh_tensor *in, const xh_tensor *out, char *next, xh_packed *packed)
+{
+    int16_t *weights = (void *)next;
+    next += rounded(xh_full_weight_bytes(full, in, out));
+    xh_full_pack(full, in, out, weights, (void *)next, packed);
+    return next + rounded(xh_full_runs_bytes(full, in, out));
+}
+
+/* The full products' weights as every path reads them, behind the list of them. */
+static void pack_all(xh_engine *e, char *next)
+{
+    const xh_network *n = e->network;
+    e->full = (void *)next;
+    memset(e->full, 0, (size_t)(n->layers + n->hosts) * sizeof *e->full);
+    next += rounded((size_t)(n->layers + n->hosts) * sizeof *e->full);
+    for (int32_t i = 0; i < n->layers; i++)
+        if (n->layer[i].kind == XH_FULL)
+            next = pack_one(n->layer[i].data, &n->tensor[n->layer[i].input], &n->tensor[n->layer[i].output], next,
+                            &e->full[i]);
+    for (int32_t i = 0; i < n->hosts; i++) {
+        if (n->host[i].kind != XH_HOSTFULL)
+            continue;
+        const xh_host_product p = xh_host_as_product(&n->host[i]);
+        next = pack_one(&p.full, &p.input, &p.output, next, &e->full[n->layers + i]);
+    }
+}
+
+/* What the products of codes need beside their tables, behind the lists of it: the bits of their weights or,
+ * where the path multiplies bytes, the weights as bytes. */
+static void pack_codes(xh_engine *e, char *next)
+{
+    const xh_network *n = e->network;
+    e->ones = (void *)next;
+    memset(e->ones, 0, (size_t)n->layers * sizeof *e->ones);
+    next += rounded((size_t)n->layers * sizeof *e->ones);
+    e->bytes = (void *)next;
+    memset(e->bytes, 0, (size_t)n->layers * sizeof *e->bytes);
+    next += rounded((size_t)n->layers * sizeof *e->bytes);
+    for (int32_t i = 0; i < n->layers; i++) {
+        if (n->layer[i].kind != XH_PLANES)
+            continue;
+        const xh_planes *planes = n->layer[i].data;
+        const xh_tensor *in = &n->tensor[n->layer[i].input], *out = &n->tensor[n->layer[i].output];
+        if (e->path->bytes != NULL && xh_bytes_suit(planes, in, out)) {
+            xh_byte_block *block = (void *)next;
+            int8_t *weights = (void *)(next += rounded(sizeof *block));
+            ptrdiff_t *run = (void *)(next += rounded(xh_bytes_weight_bytes(planes, in, out)));
+            next += rounded(xh_bytes_runs_bytes(planes, in, out));
+            xh_bytes_pack(planes, in, out, weights, run, block);
+            e->bytes[i] = block;
+        } else {
+            xh_planes_count_ones(planes, in, out, (int32_t *)(void *)next);
+            e->ones[i] = (void *)next;
+            next += rounded(xh_planes_ones_bytes(planes, out));
+        }
+    }
 }
 
 int xh_place(const xh_network *network, const char *path, void *memory, size_t bytes, xh_engine **engine)
@@ -124,11 +195,11 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
     if (chosen == NULL)
         return status;
     status = measure(network, 1, &need);
-    if (status == XH_OK && total(&need) > bytes)
+    if (status == XH_OK && total(network, &need) > bytes)
         status = measure(network, 0, &need);
     if (status != XH_OK)
         return status;
-    if (total(&need) > bytes)
+    if (total(network, &need) > bytes)
         return XH_NO_MEMORY;
     xh_engine *e = memory;
     memset(e, 0, sizeof *e);
@@ -136,10 +207,15 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
 #define TAKE(bytes) (next += rounded(bytes), (void *)(next - rounded(bytes)))
     e->network = network;
     e->path = chosen;
-    next = at_quarter(next, 0);
-    e->map[0] = TAKE(need.map[0]);
-    next = at_quarter(next, 2);
-    e->map[1] = TAKE(need.map[1]);
+    e->at = TAKE((size_t)network->tensors * sizeof *e->at);
+    e->map = TAKE((size_t)xh_buffers_of(network) * sizeof *e->map);
+    for (int32_t b = 0; b < xh_buffers_of(network); b++) {
+        static const uintptr_t quarter[] = {0, 2, 3};
+        next = at_quarter(next, quarter[b % 3]);
+        e->map[b] = TAKE(buffer_bytes(network, b));
+    }
+    for (int32_t i = -1; i < network->layers; i++)
+        e->at[i < 0 ? 0 : network->layer[i].output] = e->map[xh_buffer_of_layer(network, i)];
     next = at_quarter(next, 1);
     e->parity = TAKE(need.parity);
     e->sums = TAKE(need.sums);
@@ -150,6 +226,12 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
     e->real[1] = TAKE(need.real);
     e->scratch[0].runs = TAKE(need.runs);
     e->scratch[0].window = TAKE(need.window);
+    e->spread = TAKE(need.spread);
+    e->whole = TAKE(need.whole);
+    if (need.full)
+        pack_all(e, TAKE(need.full));
+    if (need.ones)
+        pack_codes(e, TAKE(need.ones));
 #undef TAKE
     e->scratch_bytes = rounded(need.runs) + rounded(need.window);
     e->threads = 1;

@@ -14,6 +14,26 @@ static inline uint32_t ones(uint32_t x)
 
 #include "xh_scalar.h"
 
+static void full(const xh_full_block *block, const int16_t *const x[XH_SLOTS], int32_t slots,
+                 int32_t (*sum)[XH_LANES])
+{
+    for (int32_t s = 0; s < slots; s++) {
+        const int16_t *w = block->weights;
+        uint32_t lane[XH_LANES] = {0};
+        for (int32_t r = 0; r < block->runs; r++) {
+            const int16_t *at = x[s] + block->run[r] + block->skip;
+            for (int32_t k = 0; k < block->pairs; k++, at += 2, w += 2 * XH_LANES)
+                for (int j = 0; j < XH_LANES; j++)
+                    lane[j] += (uint32_t)(at[0] * w[2 * j]) + (uint32_t)(at[1] * w[2 * j + 1]);
+        }
+        for (int j = 0; j < XH_LANES; j++)
+            sum[s][j] = (int32_t)lane[j];
+    }
+}
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
+
 static int runs_here(void) { return 1; }
 
-const xh_path xh_path_plain = {"plain", runs_here, block, NULL, codes};
+const xh_path xh_path_plain = {"plain", runs_here, block, NULL, codes, full, pass, NULL, add_times};

@@ -5,10 +5,14 @@
 #pragma GCC target("sse4.2,popcnt")
 #define XH_VECTOR 16
 #include "xh_codes.h"
+#include "xh_madd_sse.h"
 
 static inline uint32_t ones(uint32_t x) { return (uint32_t)__builtin_popcount(x); }
 
 #include "xh_scalar.h"
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
 
 static int runs_here(void)
 {
@@ -16,5 +20,5 @@ static int runs_here(void)
     return __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2");
 }
 
-const xh_path xh_path_popcnt = {"popcnt", runs_here, block, NULL, codes};
+const xh_path xh_path_popcnt = {"popcnt", runs_here, block, NULL, codes, full, pass, NULL, add_times};
 #endif

@@ -20,8 +20,10 @@ typedef struct work {
     int32_t slices;       /* parts along y */
     uint32_t *packed;     /* fused output, or NULL */
     int32_t *sums;
-    const xh_term *term;
-    int32_t add;               /* add to the sums */
+    const xh_planes *planes; /* NULL from bits */
+    const int32_t *ones;     /* of the planes' weights */
+    ptrdiff_t plane;         /* words from a plane to the next */
+    const xh_tensor *input;
     const uint32_t *parity;    /* the map's parity map, or NULL */
     ptrdiff_t tap;             /* words from a tap to the next in a row */
 } work;
@@ -99,32 +101,76 @@ static ptrdiff_t first_tap(const work *k, const span *y, const span *x, xh_run_o
 typedef struct area {
     const span *y, *x;
     int32_t channel, lanes;
+    ptrdiff_t weights; /* words from a term's first to these channels' */
     xh_pixels run;
+    int32_t base[2 * XH_LANES]; /* of a sum, where no bit differs */
 } area;
 
-/* The results of `pixels` pixels, of which the first is output pixel `place[0]`. */
-static void store(const work *k, const area *of, int32_t count, const size_t *place, int32_t pixels,
-                  const uint32_t *bits, int32_t (*misses)[2 * XH_LANES])
+/* The signs of `pixels` pixels, of which the first is output pixel `place[0]`. */
+static void store_signs(const work *k, const area *of, const size_t *place, int32_t pixels, const uint32_t *bits)
 {
-    if (k->packed) {
-        const uint32_t keep = of->lanes >= 32 ? 0xffffffffu : (1u << of->lanes) - 1;
-        const uint32_t flip = k->product->sign->flip ? k->product->sign->flip[of->channel / 32] : 0;
-        const size_t words = (size_t)xh_words(k->output->channels);
-        uint32_t *out = k->packed + (size_t)(of->channel / 32);
-        for (int32_t p = 0; p < pixels; p++)
-            out[place[p] * words] = (bits[p] ^ flip) & keep;
-        return;
+    const uint32_t keep = of->lanes >= 32 ? 0xffffffffu : (1u << of->lanes) - 1;
+    const uint32_t flip = k->product->sign->flip ? k->product->sign->flip[of->channel / 32] : 0;
+    const size_t words = (size_t)xh_words(k->output->channels);
+    uint32_t *out = k->packed + (size_t)(of->channel / 32);
+    for (int32_t p = 0; p < pixels; p++)
+        out[place[p] * words] = (bits[p] ^ flip) & keep;
+}
+
+/* The sums of the next pixels: what they are where no bit differs, and each term's, each plane's misses. */
+static void sums_of(const work *k, const area *of, xh_block *block, xh_places *at, int32_t pixels,
+                    int32_t (*sum)[2 * XH_LANES])
+{
+    xh_places end = *at;
+    for (int32_t p = 0; p < pixels; p++)
+        memcpy(sum[p], of->base, sizeof of->base);
+    for (int32_t t = 0; t < k->product->terms; t++) {
+        const xh_term *term = k->product->term + t;
+        int32_t first = 0, planes = 1;
+        if (k->planes != NULL)
+            planes = xh_planes_of_term(k->planes, t, &first);
+        block->weights = term->bits + of->weights;
+        for (int32_t i = 0; i < planes; i++) {
+            int32_t misses[XH_PIXELS][2 * XH_LANES];
+            end = *at;
+            end.map += (first + i) * k->plane;
+            of->run(block, &end, pixels, NULL, misses);
+            end.map -= (first + i) * k->plane;
+            const int32_t factor = k->planes ? xh_planes_factor(k->planes, k->input, t, i) : 2 * term->coefficient;
+            k->engine->path->add_times(sum[0], misses[0], -factor, pixels * 2 * XH_LANES);
+        }
     }
-    for (int32_t p = 0; p < pixels; p++) {
-        int32_t *out = k->sums + place[p] * (size_t)k->output->channels + (size_t)of->channel;
-        for (int32_t j = 0; j < of->lanes; j++) {
-            const int32_t sum = k->term->coefficient * (count - 2 * misses[p][j]);
-            out[j] = k->add ? out[j] + sum : sum;
+    *at = end;
+}
+
+static void store_sums(const work *k, const area *of, const size_t *place, int32_t pixels,
+                       int32_t (*sum)[2 * XH_LANES])
+{
+    for (int32_t p = 0; p < pixels; p++)
+        memcpy(k->sums + place[p] * (size_t)k->output->channels + (size_t)of->channel, sum[p],
+               (size_t)of->lanes * sizeof(int32_t));
+}
+
+/* What sums are where no bit differs: bipolar terms have n, bits of codes the ones of their weights. */
+static void take_base(const work *k, area *of, int32_t count, ptrdiff_t first_lane, ptrdiff_t lanes)
+{
+    const xh_window *win = &k->product->window;
+    uint32_t bipolar = 0;
+    for (int32_t t = 0; t < k->product->terms; t++)
+        if (k->planes == NULL || k->planes->plane[t] >= 0)
+            bipolar += (uint32_t)k->product->term[t].coefficient * (uint32_t)count;
+    for (int32_t j = 0; j < 2 * XH_LANES; j++)
+        of->base[j] = (int32_t)bipolar;
+    for (int32_t ky = of->y->tap; k->ones != NULL && ky < of->y->tap_end; ky++) {
+        for (int32_t kx = of->x->tap; kx < of->x->tap_end; kx++) {
+            const int32_t *ones = k->ones + (ky * win->kernel_w + kx) * lanes + first_lane;
+            for (int32_t j = 0; j < of->lanes; j++)
+                of->base[j] += ones[j];
         }
     }
 }
 
-static void rectangle(const work *k, const area *of, const xh_block *block, const uint32_t *map)
+static void rectangle(const work *k, const area *of, xh_block *block, const uint32_t *map)
 {
     const xh_window *win = &k->product->window;
     const span *y = of->y, *x = of->x;
@@ -136,7 +182,7 @@ static void rectangle(const work *k, const area *of, const xh_block *block, cons
     int32_t column = 0, now;
     for (int32_t done = 0; done < pixels; done += now) {
         uint32_t bits[XH_PIXELS];
-        int32_t misses[XH_PIXELS][2 * XH_LANES];
+        int32_t sums[XH_PIXELS][2 * XH_LANES];
         size_t place[XH_PIXELS];
         now = pixels - done < XH_PIXELS ? pixels - done : XH_PIXELS;
         for (int32_t p = 0; p < now; p++) {
@@ -146,8 +192,13 @@ static void rectangle(const work *k, const area *of, const xh_block *block, cons
                 next += (size_t)(k->output->width - across);
             }
         }
-        of->run(block, &at, now, bits, misses);
-        store(k, of, block->count, place, now, bits, misses);
+        if (k->packed != NULL) {
+            of->run(block, &at, now, bits, NULL);
+            store_signs(k, of, place, now, bits);
+        } else {
+            sums_of(k, of, block, &at, now, sums);
+            store_sums(k, of, place, now, sums);
+        }
     }
 }
 
@@ -163,7 +214,7 @@ static void channels_of(const work *k, int32_t group, int32_t pair, int32_t y0, 
     const int32_t lanes = out - 32 * pair < 32 ? out - 32 * pair : 32;
     xh_block block = {.run = scratch->runs,
                       .vectors = lanes > XH_LANES ? 2 : 1,
-                      .weights = k->term->bits + first * step,
+                      .weights = product->term->bits + first * step,
                       .step = step,
                       .at = k->packed ? product->sign->at + first * XH_LANES : NULL,
                       .words = k->words,
@@ -177,13 +228,19 @@ static void channels_of(const work *k, int32_t group, int32_t pair, int32_t y0, 
         while (x.end < k->output->width) {
             x = span_at(x.end, k->output->width, win->kernel_w, win->stride_w, win->dilation_w, k->left, k->width);
             const int threes = k->parity != NULL && x.tap_end - x.tap == 3;
-            const area of = {&y, &x, group * out + 32 * pair, lanes,
-                             threes ? k->engine->path->rows_of_three : k->engine->path->block};
+            area of = {.y = &y,
+                       .x = &x,
+                       .channel = group * out + 32 * pair,
+                       .lanes = lanes,
+                       .weights = first * step,
+                       .run = threes ? k->engine->path->rows_of_three : k->engine->path->block};
             const uint32_t *first_word = map;
             block.runs = runs_of(k, &y, &x, threes, scratch->runs);
             block.count = k->bits * (y.tap_end - y.tap) * (x.tap_end - x.tap);
             if (block.runs)
                 first_word += first_tap(k, &y, &x, scratch->runs, block.runs);
+            if (k->packed == NULL)
+                take_base(k, &of, block.count, first * XH_LANES, (ptrdiff_t)product->groups * blocks * XH_LANES);
             rectangle(k, &of, &block, first_word);
         }
     }
@@ -213,36 +270,52 @@ static int32_t reach(int32_t out, int32_t stride, int32_t kernel, int32_t dilati
     return windows > pad + size ? windows : pad + size;
 }
 
-size_t xh_product_packed_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
+/* The size of the map with its padding written out, or as it is. */
+static void written_size(const xh_product *product, const xh_tensor *input, const xh_tensor *output, int32_t *height,
+                         int32_t *width)
 {
     const xh_window *win = &product->window;
-    if (!xh_product_repacks(product, input))
-        return 0;
-    const size_t words = (size_t)product->groups * (size_t)xh_words(input->channels / product->groups);
+    *height = input->height;
+    *width = input->width;
     if (product->pad_value == 0)
-        return (size_t)input->height * (size_t)input->width * words;
-    return (size_t)reach(output->height, win->stride_h, win->kernel_h, win->dilation_h, win->top, input->height) *
-           (size_t)reach(output->width, win->stride_w, win->kernel_w, win->dilation_w, win->left, input->width) *
-           words;
+        return;
+    *height = reach(output->height, win->stride_h, win->kernel_h, win->dilation_h, win->top, input->height);
+    *width = reach(output->width, win->stride_w, win->kernel_w, win->dilation_w, win->left, input->width);
+}
+
+/* Words of a map with every group on whole words. */
+static size_t written_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
+{
+    int32_t height, width;
+    written_size(product, input, output, &height, &width);
+    return (size_t)height * (size_t)width * (size_t)product->groups *
+           (size_t)xh_words(input->channels / product->groups);
+}
+
+size_t xh_product_packed_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
+{
+    return xh_product_repacks(product, input) ? written_words(product, input, output) : 0;
+}
+
+/* The work's map is one that is written out. */
+static void take_written(work *k, const xh_tensor *input, const uint32_t *map)
+{
+    k->stride = k->product->groups * k->words;
+    k->group_stride = k->words;
+    written_size(k->product, input, k->output, &k->height, &k->width);
+    if (k->product->pad_value != 0)
+        k->top = k->left = 0;
+    k->map = map;
 }
 
 static void repack(work *k, const xh_tensor *input, const uint32_t *from, uint32_t *to)
 {
     const xh_product *product = k->product;
-    const xh_window *win = &product->window;
     const int32_t in_words = xh_words(input->channels);
     const int32_t group_bits = input->channels / product->groups;
-    int32_t top = 0, left = 0;
-    k->stride = product->groups * k->words;
-    k->group_stride = k->words;
-    if (product->pad_value != 0) {
-        k->height = reach(k->output->height, win->stride_h, win->kernel_h, win->dilation_h, win->top, input->height);
-        k->width = reach(k->output->width, win->stride_w, win->kernel_w, win->dilation_w, win->left, input->width);
-        top = win->top;
-        left = win->left;
-        k->top = k->left = 0;
-    }
-    k->map = to;
+    const int32_t top = product->pad_value ? product->window.top : 0;
+    const int32_t left = product->pad_value ? product->window.left : 0;
+    take_written(k, input, to);
     const int whole = product->groups == 1 || group_bits % 32 == 0;
     for (int32_t y = 0; y < k->height; y++) {
         for (int32_t x = 0; x < k->width; x++, to += k->stride) {
@@ -275,9 +348,9 @@ size_t xh_product_parity_words(const xh_product *product, const xh_tensor *input
 
 /* Word i is the parity of the words one tap left, here and one tap right.  At a row's ends it
  * mixes rows; no window with all three taps reads it there. */
-static void make_parity(work *k, uint32_t *to)
+static void make_parity(work *k, int32_t planes, uint32_t *to)
 {
-    const ptrdiff_t words = (ptrdiff_t)k->height * k->width * k->stride;
+    const ptrdiff_t words = (ptrdiff_t)k->height * k->width * k->stride * planes;
     const uint32_t *map = k->map;
     k->parity = to;
     for (ptrdiff_t i = k->tap; i < words - k->tap; i++)
@@ -291,6 +364,38 @@ int xh_product_fuses(const xh_product *product, const xh_tensor *input, const xh
            (product->groups == 1 || output->channels / product->groups % 32 == 0);
 }
 
+/* Everything but the map's place. */
+static work work_of(xh_engine *engine, const xh_product *product, const xh_tensor *input, const xh_tensor *output)
+{
+    const int32_t words = xh_words(input->channels / product->groups);
+    work k = {.engine = engine,
+              .product = product,
+              .input = input,
+              .output = output,
+              .height = input->height,
+              .width = input->width,
+              .stride = xh_words(input->channels),
+              .words = words,
+              .top = product->window.top,
+              .left = product->window.left,
+              .group_stride = words,
+              .bits = input->channels / product->groups,
+              .slices = 1};
+    if (engine->threads > 1)
+        k.slices = output->height < 2 * engine->threads ? output->height : 2 * engine->threads;
+    return k;
+}
+
+static void run(xh_engine *engine, work *k, int32_t planes)
+{
+    const xh_product *product = k->product;
+    k->tap = (ptrdiff_t)product->window.dilation_w * k->stride;
+    if (engine->path->rows_of_three != NULL && product->window.kernel_w == 3)
+        make_parity(k, planes, engine->parity);
+    const int32_t pairs = (k->output->channels / product->groups + 31) / 32;
+    xh_divide(engine, product->groups * pairs * k->slices, part, k);
+}
+
 void xh_run_product(xh_engine *engine, const xh_product *product, const xh_tensor *input, const void *from,
                     const xh_tensor *output, void *to, int32_t *sums)
 {
@@ -298,36 +403,38 @@ void xh_run_product(xh_engine *engine, const xh_product *product, const xh_tenso
         xh_run_product_of_codes(engine, product, input, from, output, sums ? sums : to);
         return;
     }
-    work k = {.engine = engine,
-              .product = product,
-              .output = output,
-              .map = from,
-              .height = input->height,
-              .width = input->width,
-              .stride = xh_words(input->channels),
-              .words = xh_words(input->channels / product->groups),
-              .top = product->window.top,
-              .left = product->window.left,
-              .bits = input->channels / product->groups};
-    k.group_stride = k.words;
+    work k = work_of(engine, product, input, output);
+    k.map = from;
     if (xh_product_repacks(product, input))
         repack(&k, input, from, engine->packed);
-    k.tap = (ptrdiff_t)product->window.dilation_w * k.stride;
-    if (engine->path->rows_of_three != NULL && product->window.kernel_w == 3)
-        make_parity(&k, engine->parity);
     if (sums != NULL)
         k.sums = sums;
     else if (product->sign != NULL)
         k.packed = to;
     else
         k.sums = to;
-    k.slices = 1;
-    if (engine->threads > 1)
-        k.slices = output->height < 2 * engine->threads ? output->height : 2 * engine->threads;
-    const int32_t pairs = (output->channels / product->groups + 31) / 32;
-    for (int32_t term = 0; term < product->terms; term++) {
-        k.term = product->term + term;
-        k.add = term > 0;
-        xh_divide(engine, product->groups * pairs * k.slices, part, &k);
-    }
+    run(engine, &k, 1);
+}
+
+size_t xh_planes_packed_words(const xh_planes *planes, const xh_tensor *input, const xh_tensor *output)
+{
+    return (size_t)xh_planes_count(planes) * written_words(&planes->product, input, output);
+}
+
+size_t xh_planes_parity_words(const xh_planes *planes, const xh_tensor *input, const xh_tensor *output)
+{
+    return planes->product.window.kernel_w == 3 ? xh_planes_packed_words(planes, input, output) : 0;
+}
+
+void xh_run_planes(xh_engine *engine, const xh_planes *planes, const int32_t *ones, const xh_tensor *input,
+                   const void *from, const xh_tensor *output, int32_t *to)
+{
+    work k = work_of(engine, &planes->product, input, output);
+    take_written(&k, input, engine->packed);
+    k.planes = planes;
+    k.ones = ones;
+    k.plane = (ptrdiff_t)k.height * k.width * k.stride;
+    k.sums = to;
+    xh_planes_write(engine, planes, input, from, k.height, k.width, engine->packed);
+    run(engine, &k, xh_planes_count(planes));
 }

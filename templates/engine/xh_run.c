@@ -47,15 +47,17 @@ static void show(xh_engine *engine, int32_t tensor, const void *data)
 }
 
 /* The user's frame as tensor 0: packed, or checked and read in place. */
-static int take_input(xh_engine *engine, const void *input, size_t bytes, const void **from)
+static int take_input(xh_engine *engine, const void *input, size_t bytes)
 {
     const xh_network *n = engine->network;
     const xh_tensor *t = &n->tensor[0];
+    void *own = engine->map[n->buffer ? n->buffer[0] : 1];
     if (bytes != xh_input_bytes(n))
         return XH_BAD_SIZE;
+    engine->at[0] = own;
     if (t->format == XH_BITS) {
         const int8_t *value = input;
-        uint32_t *word = engine->map[1];
+        uint32_t *word = own;
         const size_t pixels = (size_t)t->height * (size_t)t->width;
         for (size_t p = 0; p < pixels; p++) {
             for (int32_t c0 = 0; c0 < t->channels; c0 += 32) {
@@ -69,23 +71,27 @@ static int take_input(xh_engine *engine, const void *input, size_t bytes, const 
                 *word++ = bits;
             }
         }
-        *from = engine->map[1];
         return XH_OK;
     }
-    *from = input;
-    if (t->format != XH_U8 && t->format != XH_I8) {
-        memcpy(engine->map[1], input, bytes); /* the caller's bytes need not be aligned */
-        *from = engine->map[1];
-    }
+    if (t->format == XH_U8 || t->format == XH_I8)
+        engine->at[0] = input;
+    else
+        memcpy(own, input, bytes); /* the caller's bytes need not be aligned */
     if (n->input_low != n->input_high) {
         const size_t count = xh_tensor_count(t);
         for (size_t i = 0; i < count; i++) {
-            const int64_t v = xh_value(t, *from, i);
+            const int64_t v = xh_value(t, engine->at[0], i);
             if (v < n->input_low || v > n->input_high)
                 return XH_BAD_INPUT;
         }
     }
     return XH_OK;
+}
+
+void xh_set_watch(xh_engine *engine, xh_watch watch, void *context)
+{
+    engine->watch = watch;
+    engine->watch_context = context;
 }
 
 static void product(xh_engine *engine, const xh_layer *layer, const xh_tensor *in, const void *from,
@@ -101,71 +107,89 @@ static void product(xh_engine *engine, const xh_layer *layer, const xh_tensor *i
         const xh_tensor sums = {NULL, out->channels, out->height, out->width, XH_I32};
         xh_run_product(engine, p, in, from, out, to, engine->sums);
         show(engine, p->sums, engine->sums);
-        if (!fuses)
-            xh_sign_run(p->sign, p->groups, &sums, engine->sums, out, to);
+        if (!fuses && p->groups > 1)
+            xh_sign_of_groups(p->sign, p->groups, engine->sums, out, to);
+        else if (!fuses)
+            xh_run_pass(engine, &(xh_pass){XH_SIGN, p->sign, &sums, out, engine->sums, to, NULL, NULL});
     }
     if (fuses)
         xh_run_product(engine, p, in, from, out, to, NULL);
 }
 
-/* Layers [first, end) from `from`, the tensor that layer `first` reads; `*result` is the last. */
-static int walk(xh_engine *engine, int32_t first, int32_t end, const void *from, const void **result)
+/* One layer; where it is a pass, `pass` says of what. */
+static int run_layer(xh_engine *engine, int32_t i, const xh_pass *pass)
+{
+    const xh_layer *layer = &engine->network->layer[i];
+    switch (layer->kind) {
+    case XH_PRODUCT:
+        product(engine, layer, pass->input, pass->from, pass->output, pass->to);
+        return XH_OK;
+    case XH_PLANES:
+        if (engine->bytes[i] != NULL)
+            xh_run_bytes(engine, layer->data, engine->bytes[i], pass->input, pass->from, pass->output, pass->to);
+        else
+            xh_run_planes(engine, layer->data, engine->ones[i], pass->input, pass->from, pass->output, pass->to);
+        return XH_OK;
+    case XH_FULL:
+        xh_run_full(engine, layer->data, &engine->full[i], pass->input, pass->from, pass->output, pass->to);
+        return XH_OK;
+    case XH_RESHAPE:
+        xh_reshape_run(pass->input, pass->from, pass->output, pass->to);
+        return XH_OK;
+    case XH_POOL:
+        if (pass->input->format == XH_BITS) {
+            xh_pool_bits(layer->data, pass->input, pass->from, pass->output, pass->to);
+            return XH_OK;
+        }
+        return xh_run_pass(engine, pass);
+    default:
+        return xh_run_pass(engine, pass);
+    }
+}
+
+/* Layers [first, end); where the tensors that they read lie is known. */
+static int walk(xh_engine *engine, int32_t first, int32_t end)
 {
     const xh_network *n = engine->network;
     for (int32_t i = first; i < end; i++) {
         const xh_layer *layer = &n->layer[i];
-        const xh_tensor *in = &n->tensor[layer->input], *out = &n->tensor[layer->output];
-        void *to = engine->map[i & 1];
-        int status = XH_OK;
-        switch (layer->kind) {
-        case XH_LOOKUP:
-            status = xh_lookup_run(layer->data, in, from, out, to);
-            break;
-        case XH_PRODUCT:
-            product(engine, layer, in, from, out, to);
-            break;
-        case XH_FULL:
-            xh_run_full(engine, layer->data, in, from, out, to);
-            break;
-        case XH_SIGN:
-            xh_sign_run(layer->data, 1, in, from, out, to);
-            break;
-        case XH_LEVELS:
-            xh_levels_run(layer->data, in, from, out, to);
-            break;
-        case XH_POOL:
-            xh_pool_run(layer->data, in, from, out, to);
-            break;
-        case XH_RESHAPE:
-            xh_reshape_run(in, from, out, to);
-            break;
-        }
+        void *to = engine->map[n->buffer ? n->buffer[layer->output] : i & 1];
+        const xh_pass pass = {layer->kind, layer->data, &n->tensor[layer->input], &n->tensor[layer->output],
+                              engine->at[layer->input], to, n->tensor, engine->at};
+        const int status = run_layer(engine, i, &pass);
         if (status != XH_OK)
             return status;
+        engine->at[layer->output] = to;
         show(engine, layer->output, to);
-        from = to;
+        if (engine->watch != NULL)
+            engine->watch(engine->watch_context, i);
     }
-    *result = from;
     return XH_OK;
 }
 
-static const xh_tensor *last_tensor(const xh_network *n)
+static int32_t last_index(const xh_network *n) { return n->layers ? n->layer[n->layers - 1].output : 0; }
+
+static void finish(xh_engine *engine, float *scores)
 {
-    return &n->tensor[n->layers ? n->layer[n->layers - 1].output : 0];
+    const xh_network *n = engine->network;
+    xh_host_run(engine, &n->tensor[last_index(n)], engine->at[last_index(n)], scores);
+    if (engine->watch != NULL)
+        engine->watch(engine->watch_context, n->layers);
 }
 
 int xh_run(xh_engine *engine, const void *input, size_t input_bytes, float *scores)
 {
-    const void *from, *sums;
     if (engine == NULL || input == NULL || scores == NULL)
         return XH_BAD_ARGUMENT;
-    int status = take_input(engine, input, input_bytes, &from);
+    int status = take_input(engine, input, input_bytes);
     if (status != XH_OK)
         return status;
-    show(engine, 0, from);
-    status = walk(engine, 0, engine->network->layers, from, &sums);
+    show(engine, 0, engine->at[0]);
+    if (engine->watch != NULL)
+        engine->watch(engine->watch_context, -1);
+    status = walk(engine, 0, engine->network->layers);
     if (status == XH_OK)
-        xh_host_run(engine, last_tensor(engine->network), sums, scores);
+        finish(engine, scores);
     return status;
 }
 
@@ -190,7 +214,6 @@ static void join_bits(const xh_tensor *t, const uint32_t *word, uint8_t *to)
 int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_t *room, size_t room_bytes,
                 const uint8_t **data, size_t *used)
 {
-    const void *from, *codes;
     if (engine == NULL || input == NULL || room == NULL || engine->network->chip_input < 0)
         return XH_BAD_ARGUMENT;
     const xh_network *n = engine->network;
@@ -198,13 +221,14 @@ int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_
     const size_t count = xh_tensor_count(t), bytes = n->chip_bits == 1 ? (count + 7) / 8 : count;
     if (room_bytes < bytes)
         return XH_BAD_SIZE;
-    int status = take_input(engine, input, input_bytes, &from);
+    int status = take_input(engine, input, input_bytes);
     if (status != XH_OK)
         return status;
-    show(engine, 0, from);
-    status = walk(engine, 0, n->front_layers, from, &codes);
+    show(engine, 0, engine->at[0]);
+    status = walk(engine, 0, n->front_layers);
     if (status != XH_OK)
         return status;
+    const void *codes = engine->at[n->chip_input];
     *used = bytes;
     if (n->chip_bits == 8 && xh_tensor_bytes(t) == count) {
         *data = codes;
@@ -241,7 +265,6 @@ int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8
 
 int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *scores)
 {
-    const void *result;
     if (engine == NULL || sums == NULL || scores == NULL || engine->network->chip_output < 0)
         return XH_BAD_ARGUMENT;
     const xh_network *n = engine->network;
@@ -249,8 +272,9 @@ int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *sco
     if (count != xh_tensor_count(t))
         return XH_BAD_SIZE;
     show(engine, n->chip_output, sums);
-    const int status = walk(engine, n->back_layer, n->layers, sums, &result);
+    engine->at[n->chip_output] = sums;
+    const int status = walk(engine, n->back_layer, n->layers);
     if (status == XH_OK)
-        xh_host_run(engine, last_tensor(n), result, scores);
+        finish(engine, scores);
     return status;
 }

@@ -56,6 +56,11 @@ int xh_set_threads(xh_engine *engine, int count);
  * smaller number of bytes has no room for that: XH_NO_MEMORY. */
 int xh_set_trace(xh_engine *engine, xh_trace trace, void *context);
 
+/* Called when the input is taken (layer -1), when each layer of the network is done, and when the
+ * scores are (layer network->layers): for timing. */
+typedef void (*xh_watch)(void *context, int32_t layer);
+void xh_set_watch(xh_engine *engine, xh_watch watch, void *context);
+
 /* The number of bytes of an input frame: elements [H][W][C] of the tensor's own type; one
  * int8_t (-1, +1) an element where it is XH_BITS. */
 size_t xh_input_bytes(const xh_network *network);

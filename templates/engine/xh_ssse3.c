@@ -8,6 +8,7 @@
 
 #define XH_VECTOR 16
 #include "xh_codes.h"
+#include "xh_madd_sse.h"
 
 typedef __m128i vec;
 enum { VECS = 4, PIXELS = 2 };
@@ -49,11 +50,34 @@ INLINE uint32_t passed(const uint32_t *m, const int32_t *at, int32_t count)
 
 #include "xh_bytes.h"
 
+typedef __m128i qvec;
+enum { QUAD_VECS = 4, QUAD_SLOTS = 2 };
+
+INLINE qvec qsplat(const uint8_t *x)
+{
+    int32_t four;
+    memcpy(&four, x, sizeof four);
+    return _mm_set1_epi32(four);
+}
+INLINE qvec qload(const int8_t *w) { return _mm_load_si128((const __m128i *)w); }
+INLINE qvec qzero(void) { return _mm_setzero_si128(); }
+INLINE qvec qmul(qvec sum, qvec x, qvec w) { return _mm_add_epi16(sum, _mm_maddubs_epi16(x, w)); }
+INLINE void qwiden(int32_t *to, qvec sum)
+{
+    const qvec lanes = _mm_madd_epi16(sum, _mm_set1_epi16(1));
+    _mm_storeu_si128((__m128i *)to, _mm_add_epi32(_mm_loadu_si128((const __m128i *)to), lanes));
+}
+
+#include "xh_quads.h"
+
+#define XH_VALUE int32_t
+#include "xh_passes.h"
+
 static int runs_here(void)
 {
     __builtin_cpu_init();
     return __builtin_cpu_supports("ssse3");
 }
 
-const xh_path xh_path_ssse3 = {"ssse3", runs_here, block, NULL, codes};
+const xh_path xh_path_ssse3 = {"ssse3", runs_here, block, NULL, codes, full, pass, bytes, add_times};
 #endif

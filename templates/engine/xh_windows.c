@@ -1,6 +1,5 @@
-/* Products of integer codes: with binary weights (the first layer's pixels) by additions, with
- * integer weights (layers in full precision) by multiplications.  Windows are gathered once,
- * padding included, and meet all output channels. */
+/* Products of integer codes with binary weights (the first layer's pixels), by additions.
+ * Windows are gathered once, padding included, and meet all output channels. */
 #include <string.h>
 
 #include "xh_engine.h"
@@ -87,44 +86,4 @@ void xh_run_product_of_codes(xh_engine *engine, const xh_product *product, const
     if (engine->threads == 1)
         k.parts = 1;
     xh_divide(engine, k.parts, codes_part, &k);
-}
-
-typedef struct full_work {
-    const xh_full *full;
-    const xh_tensor *input, *output;
-    const int32_t *map;
-    void *to;
-} full_work;
-
-/* One output row: each window is gathered once and meets all output channels. */
-static void full_part(void *context, int32_t y, xh_scratch *scratch)
-{
-    const full_work *k = context;
-    const xh_full *full = k->full;
-    const int32_t count = full->window.kernel_h * full->window.kernel_w * (k->input->channels / full->groups);
-    const int32_t channels = k->output->channels, out = channels / full->groups;
-    for (int32_t x = 0; x < k->output->width; x++) {
-        const size_t place = ((size_t)y * (size_t)k->output->width + (size_t)x) * (size_t)channels;
-        for (int32_t group = 0; group < full->groups; group++) {
-            gather(k->input, k->map, &full->window, full->groups, group, full->pad_value, y, x, scratch->window);
-            for (int32_t o = group * out; o < (group + 1) * out; o++) {
-                const int32_t *w = full->weight + (size_t)o * (size_t)count;
-                int64_t sum = 0;
-                for (int32_t i = 0; i < count; i++)
-                    sum += (int64_t)scratch->window[i] * w[i];
-                if (k->output->format == XH_I32)
-                    ((int32_t *)k->to)[place + (size_t)o] = (int32_t)sum;
-                else
-                    ((int64_t *)k->to)[place + (size_t)o] = sum;
-            }
-        }
-    }
-}
-
-void xh_run_full(xh_engine *engine, const xh_full *full, const xh_tensor *input, const void *from,
-                 const xh_tensor *output, void *to)
-{
-    xh_values32(input, from, engine->values);
-    full_work k = {full, input, output, engine->values, to};
-    xh_divide(engine, output->height, full_part, &k);
 }

@@ -26,6 +26,11 @@ static const xh_tensor tensors[TENSORS] = {
     /* 7 */ {"layer3", 2, 1, 1, XH_I32},
 };
 
+/* the memory of each tensor; -1: a trace alone sees it */
+static const int32_t buffers[8] = {
+    0, -1, 1, 0, -1, 1, 0, 1,
+};
+
 /* ---- layer0: binary product 3 x 3, sign sign0, 2 x 4 x 4 -> 3 x 4 x 4 ---- */
 
 static const uint16_t l00_layer0_weights[18] = { /* [groups][blocks][kernel_h][kernel_w][channels] = [1][1][3][3][2] */
@@ -119,6 +124,14 @@ static const xh_layer layers[] = {
     {XH_PRODUCT, 6, 7, &l04_layer3}, /* layer3 */
 };
 
+static const char *const titles[] = {
+    "layer0: binary product 3 x 3, sign sign0, 2 x 4 x 4 -> 3 x 4 x 4",
+    "pool1: max-pool, 3 x 4 x 4 -> 3 x 2 x 2",
+    "pool1 as a vector: flatten, 3 x 2 x 2 -> 12 x 1 x 1",
+    "layer2: binary product 1 x 1, sign sign2, 12 x 1 x 1 -> 5 x 1 x 1",
+    "layer3: binary product 1 x 1, 5 x 1 x 1 -> 2 x 1 x 1",
+};
+
 /* ---- float32 behind the last sum ---- */
 
 static const float h00_scale[1] = {
@@ -144,4 +157,7 @@ const xh_network accel_network = {
     .chip_output = 7,
     .chip_bits = 8,
     .input_low = 0,
-    .input_high = 7};
+    .input_high = 7,
+    .buffer = buffers,
+    .buffers = 2,
+    .title = titles};

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,15 +62,26 @@ def build(
     target: Target = NATIVE,
     flags: tuple[str, ...] = (),
     fuse: bool = True,
+    made: Sequence[Path] = (),
 ) -> Path:
-    """The program that runs ``cases``, all of it compiled with ``flags``."""
+    """The program that runs ``cases``, all of it compiled with ``flags`` but for the objects ``made``."""
     target.skip_unless_here()
     write_cases(work, cases, fuse)
     program = work / f"run-{target.name}"
-    sources = [RUN_CASES, *sorted(engine_folder().glob("*.c"))]
-    command = [*target.compiler, *WARNINGS, *flags, f"-I{engine_folder()}", f"-I{work}", *map(str, sources)]
-    subprocess.run([*command, "-lm", "-o", str(program)], check=True)
+    there = {path.stem for path in made}
+    sources = [RUN_CASES, *(p for p in sorted(engine_folder().glob("*.c")) if p.stem not in there)]
+    objects = _objects([*target.compiler, *flags], work, sources, engine_folder())
+    subprocess.run([*target.compiler, *flags, *map(str, (*objects, *made)), "-lm", "-o", program], check=True)
     return program
+
+
+def _objects(compiler: list[str], work: Path, sources: list[Path], folder: Path) -> list[Path]:
+    """An object file of each source, one after the other: ccache takes no command with several."""
+    objects = [work / f"{source.stem}.o" for source in sources]
+    for source, made in zip(sources, objects, strict=True):
+        command = [*compiler, *WARNINGS, f"-I{folder}", f"-I{work}", "-c", str(source), "-o", str(made)]
+        subprocess.run(command, check=True)
+    return objects
 
 
 def write_cases(work: Path, cases: list[Case], fuse: bool = True) -> None:
@@ -80,12 +92,10 @@ def write_cases(work: Path, cases: list[Case], fuse: bool = True) -> None:
     (work / "cases.h").write_text(f"{text}static const test_case cases[] = {{{rows}}};\n")
 
 
-def compile_objects(work: Path, sources: list[Path], folder: Path) -> list[Path]:
+def compile_objects(work: Path, sources: list[Path], folder: Path, optimize: str = "-O1") -> list[Path]:
     """An object file of each source; headers come from ``folder``, then from ``work``."""
     NATIVE.skip_unless_here()
-    command = ["gcc", "-O1", *WARNINGS, f"-I{folder}", f"-I{work}", "-c", *map(str, sources)]
-    subprocess.run(command, check=True, cwd=work)
-    return [work / f"{source.stem}.o" for source in sources]
+    return _objects(["gcc", optimize], work, sources, folder)
 
 
 def link(program: Path, objects: list[Path]) -> Path:

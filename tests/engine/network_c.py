@@ -178,14 +178,18 @@ def _product(op: Product, name: str, from_bits: bool, sign: str, sums: int) -> s
 
 
 def _levels(op: Threshold, name: str) -> str:
+    """Each level as "x >= at", a channel's ascending; level by level where they are few."""
     positions, _, levels = op.table.shape
-    text = _array("int64_t", f"{name}_at", op.table)
-    text += _array("uint8_t", f"{name}_falling", (op.direction < 0).astype(np.uint8))
-    text += _array("uint8_t", f"{name}_strict", op.strict.astype(np.uint8))
-    return text + (
-        f"static const xh_levels {name} = "
-        f"{{{name}_at, {name}_falling, {name}_strict, {positions}, {levels}}};\n"
-    )
+    falling = op.direction < 0
+    # the levels that are not passed are counted where a channel falls
+    moved = op.table + (falling[:, None] != op.strict[None, :])
+    at = np.sort(moved, axis=2)
+    at = at.transpose(0, 2, 1) if levels < 16 else at
+    wide = int(np.abs(at).max()) >= 1 << 31
+    text = _array("int64_t" if wide else "int32_t", f"{name}_at", at)
+    text += _array("uint8_t", f"{name}_falling", falling.astype(np.uint8))
+    tables = f"NULL, {name}_at" if wide else f"{name}_at, NULL"
+    return text + (f"static const xh_levels {name} = {{{tables}, {name}_falling, {positions}, {levels}}};\n")
 
 
 def _floats(values: npt.NDArray[np.float32] | None, name: str) -> tuple[str, str, int]:

@@ -61,17 +61,20 @@ def compile_variant(
         assert text.count(right) == 1, f"{name} has {right!r} {text.count(right)} times"
         path.write_text(text.replace(right, wrong))
     sources = sorted((host / "driver").glob("*.c"))
-    includes = [f"-I{host}", f"-I{host / 'engine'}", f"-I{host / 'driver'}"]
-    objects = []
-    for source in sources:
-        objects.append(folder / f"{source.parent.name}-{source.stem}.o")
-        command = ["gcc", *WARNINGS, *flags, *includes, "-c", str(source), "-o", str(objects[-1])]
-        subprocess.run(command, check=True)
+    # names without the folder: what did not change is the same command, which ccache knows
+    compiler = ["gcc", *WARNINGS, *flags, "-I.", "-Iengine", "-Idriver", "-c"]
+    shutil.copy(CALLS, host)
+    objects = {}
+    for source in (*sources, host / "run_main.c", host / CALLS.name):
+        name = source.relative_to(host)
+        objects[source.stem] = str(folder / f"{source.stem}.o")
+        subprocess.run([*compiler, str(name), "-o", objects[source.stem]], cwd=host, check=True)
+    mains = [objects.pop("run_main"), objects.pop(CALLS.stem)]
     made = []
-    for main in (host / "run_main.c", CALLS):
-        path = folder / f"{main.stem}-variant"
+    for main in mains:
+        path = Path(main).with_suffix("")
         library = str(program.path.parent / "libaccel.a")
-        link = [*map(str, objects), library, "-lm", "-o", str(path)]
-        subprocess.run(["gcc", *WARNINGS, *flags, *includes, str(main), *link], check=True)
+        link = [main, *objects.values(), library, "-lm", "-o", str(path)]
+        subprocess.run(["gcc", *flags, *link], check=True)
         made.append(dataclasses.replace(program, path=path))
     return made[0], made[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +28,7 @@ from xnorhw.ir.errors import ModelError, ToolError, VerifyError
 from xnorhw.lower import lower
 from xnorhw.plan.engine import engine_network
 from xnorhw.plan.engine_model import EngineLayer, EngineNetwork, Format, LevelsStep, PoolStep, ProductStep
-from xnorhw.sim.engine_run import EngineRun, compile_engine, engine_paths, run_engine, run_program
+from xnorhw.sim.engine_run import EngineRun, compile_engine, engine_paths, operations, run_engine, run_program
 
 GRAPHS, ARM_GRAPHS, NETWORKS = 30, 10, 6
 FAST = ("OPTIMIZE=-O0",)
@@ -130,7 +131,7 @@ def _kinds(network: EngineNetwork, layer: EngineLayer) -> list[str]:
     if isinstance(step, PoolStep):
         kinds += ["minimum"] * (step.minimum is not None)
     if isinstance(step, LevelsStep):
-        kinds += ["levels"] * (step.at.shape[2] > 1)
+        kinds += ["levels"] * (step.levels > 1)
     return kinds
 
 
@@ -274,6 +275,39 @@ def test_a_crash_is_an_error(one: RandomGraph, work: Path) -> None:
     )
     with pytest.raises(VerifyError, match="ended by signal"):
         run_engine(crash, one.graph, one.codes, work, arguments=FAST)
+
+
+def test_a_program_that_does_not_end_is_an_error(one: RandomGraph, work: Path) -> None:
+    endless = edited(
+        one,
+        lambda text: text.replace("{\n    options chosen", "{\n    for (;;)\n        ;\n    options chosen"),
+        "host/engine_main.c",
+    )
+    with pytest.raises(VerifyError, match="was ended after 0 s") as caught:
+        run_engine(endless, one.graph, one.codes, work, arguments=FAST, time_limit_s=0.1)
+    assert "time_limit_s" in caught.value.remedy and "\n" not in str(caught.value)
+
+
+def test_the_time_limit_grows_with_the_work(
+    one: RandomGraph, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames and repetitions count; what they take lies far below."""
+    seen: list[float] = []
+    start = subprocess.run
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        seen.append(options["timeout"])
+        return start(*arguments, **options)
+
+    program = compile_engine(engine.engine_files(one.graph), work)
+    monkeypatch.setattr("xnorhw.sim.engine_run.subprocess.run", watched)
+    codes = np.concatenate([one.codes] * 3)
+    for given, options in ((one.codes, ()), (codes, ()), (one.codes, ("--repeat", "30"))):
+        run_program(program, one.graph, given, work, trace=False, options=options)
+    base = seen[0] - (seen[1] - seen[0]) / 2
+    assert base == pytest.approx(60) and seen[2] - base == pytest.approx(30 * (seen[0] - base))
+    count = sum(int(np.prod(one.tensors[node.output.name].shape[1:])) for node in one.graph.nodes)
+    assert operations(engine_network(one.graph)) >= count > 0
 
 
 def test_sources_that_do_not_compile(one: RandomGraph, work: Path) -> None:

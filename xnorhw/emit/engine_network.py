@@ -15,18 +15,27 @@ from xnorhw.emit.jinja import one_line, render
 from xnorhw.emit.wiring import identifiers
 from xnorhw.ir.int_graph import HostAffine, HostBatchNorm, HostClamp, HostFull, HostOp
 from xnorhw.plan.engine_model import (
+    AddStep,
+    BoxSumStep,
+    ConcatStep,
     EngineLayer,
     EngineNetwork,
+    EngineTerm,
     FullStep,
     LevelsStep,
     LookupStep,
+    MultiplyStep,
+    PlanesStep,
     PoolStep,
     ProductStep,
+    RequantStep,
     ReshapeStep,
     SignStep,
     SignTable,
     Step,
+    SumPoolStep,
 )
+from xnorhw.plan.engine_tables import MANY_LEVELS
 
 __all__ = ["c_text", "network_files"]
 
@@ -34,10 +43,17 @@ _WIDTH = 106
 _KINDS: dict[type[Any], str] = {
     LookupStep: "XH_LOOKUP",
     ProductStep: "XH_PRODUCT",
+    PlanesStep: "XH_PLANES",
     FullStep: "XH_FULL",
     SignStep: "XH_SIGN",
     LevelsStep: "XH_LEVELS",
+    RequantStep: "XH_REQUANT",
+    AddStep: "XH_ADD",
+    ConcatStep: "XH_CONCAT",
+    MultiplyStep: "XH_MULTIPLY",
     PoolStep: "XH_POOL",
+    SumPoolStep: "XH_SUMPOOL",
+    BoxSumStep: "XH_BOXSUM",
     ReshapeStep: "XH_RESHAPE",
 }
 _VERBS = {
@@ -45,7 +61,13 @@ _VERBS = {
     "XH_FULL": "full-precision product",
     "XH_SIGN": "sign",
     "XH_LEVELS": "thresholds",
+    "XH_REQUANT": "multiply, add, shift",
+    "XH_ADD": "sum",
+    "XH_CONCAT": "concatenation",
+    "XH_MULTIPLY": "times a map",
     "XH_POOL": "max-pool",
+    "XH_SUMPOOL": "sum over windows",
+    "XH_BOXSUM": "sum of magnitudes over windows",
     "XH_RESHAPE": "flatten",
 }
 
@@ -73,6 +95,7 @@ class CLayer:
     step: Step
     input: int
     output: int
+    others: tuple[int, ...]
     arrays: dict[str, CArray]
 
 
@@ -104,7 +127,14 @@ def network_files(network: EngineNetwork, prefix: str) -> dict[str, str]:
     texts = [a.text for op in hosts for a in op.arrays.values()]
     infinite = any("INFINITY" in text for op in hosts for text in (*op.fields.values(), *texts))
     tensors = [dataclasses.replace(t, name=c_text(t.name)) for t in network.tensors]
-    values = {"prefix": prefix, "P": prefix.upper(), "network": network, "tensors": tensors}
+    buffers = _array("int32_t", "buffers", np.array(network.buffers)) if network.buffers else None
+    values = {
+        "prefix": prefix,
+        "P": prefix.upper(),
+        "network": network,
+        "tensors": tensors,
+        "buffers": buffers,
+    }
     return {
         f"engine/{prefix}_network.h": render("host/accel_network.h.j2", **values),
         f"engine/{prefix}_network.c": render(
@@ -125,34 +155,40 @@ def _layer(network: EngineNetwork, layer: EngineLayer, module: str, name: str) -
     kind = _KINDS[type(step)]
     given, made = network.tensors[layer.input], network.tensors[layer.output]
     shapes = f"{_shape(given.shape)} -> {_shape(made.shape)}"
-    if isinstance(step, ProductStep):
-        (kh, kw), grouped = step.geometry.kernel, f", {step.groups} groups" if step.groups > 1 else ""
-        verb = f"binary product {kh} x {kw}{grouped}"
-        if step.sign is not None:
+    if isinstance(step, ProductStep | PlanesStep):
+        verb = _product_verb(step)
+        if isinstance(step, ProductStep) and step.sign is not None:
             verb += f", sign {c_text(made.name)}"
     else:
         verb = _VERBS[kind]
     title = f"{c_text(module)}: {verb}, {shapes}"
-    return CLayer(c_text(module), title, name, kind, step, layer.input, layer.output, _arrays(step, name))
+    arrays = _arrays(layer, name)
+    return CLayer(c_text(module), title, name, kind, step, layer.input, layer.output, layer.others, arrays)
+
+
+def _product_verb(step: ProductStep | PlanesStep) -> str:
+    (kh, kw), terms = step.geometry.kernel, len(step.terms)
+    verb = f"binary product {kh} x {kw}"
+    if terms > 1:
+        verb += f" of {terms} terms"
+    if isinstance(step, PlanesStep):
+        verb += " of codes"
+    return verb + (f", {step.groups} groups" if step.groups > 1 else "")
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _arrays(step: Step, name: str) -> dict[str, CArray]:
+def _arrays(layer: EngineLayer, name: str) -> dict[str, CArray]:
+    step = layer.step
     if isinstance(step, LookupStep):
         return {"table": _array("int32_t", f"{name}_table", step.op.table)}
+    if isinstance(step, PlanesStep):
+        planes = _array("int32_t", f"{name}_planes", np.array(step.planes), "[terms]")
+        return {**_terms(step.terms, name), "planes": planes}
     if isinstance(step, ProductStep):
-        arrays: dict[str, CArray] = {}
-        for number, term in enumerate(step.terms):
-            stem = f"{name}_weights{number}" if len(step.terms) > 1 else f"{name}_weights"
-            if term.bits is not None:
-                comment = "[groups][blocks][kernel_h][kernel_w][words][16] = " + _dims(term.bits)
-                arrays[f"bits{number}"] = _array("uint32_t", stem, term.bits, comment, aligned=True)
-            if term.lanes is not None:
-                comment = "[groups][blocks][kernel_h][kernel_w][channels] = " + _dims(term.lanes)
-                arrays[f"lanes{number}"] = _array("uint16_t", stem, term.lanes, comment)
+        arrays = _terms(step.terms, name)
         return arrays if step.sign is None else {**arrays, **_sign(step.sign, name)}
     if isinstance(step, FullStep):
         comment = "[outputs][kernel_h][kernel_w][channels] = " + _dims(step.weight)
@@ -160,16 +196,56 @@ def _arrays(step: Step, name: str) -> dict[str, CArray]:
     if isinstance(step, SignStep):
         return _sign(step.sign, name)
     if isinstance(step, LevelsStep):
-        return {
-            "at": _array(
-                "int64_t", f"{name}_at", step.at, "[positions][channels][levels] = " + _dims(step.at)
-            ),
-            "falling": _array("uint8_t", f"{name}_falling", step.falling),
-            "strict": _array("uint8_t", f"{name}_strict", step.strict),
+        return _levels(step, name)
+    if isinstance(step, RequantStep):
+        fields = {
+            "multiplier": ("int32_t", step.multiplier),
+            "addend": ("int32_t", step.addend),
+            "wide_multiplier": ("int64_t", step.wide_multiplier),
+            "wide_addend": ("int64_t", step.wide_addend),
         }
+        return {
+            role: _array(ctype, f"{name}_{role}", values)
+            for role, (ctype, values) in fields.items()
+            if values is not None
+        }
+    if isinstance(step, AddStep | ConcatStep):
+        inputs = {"tensors": _array("int32_t", f"{name}_tensors", np.array(layer.inputs))}
+        if isinstance(step, AddStep):
+            inputs["shifts"] = _array("int32_t", f"{name}_shifts", np.array(step.shifts))
+        return inputs
     if isinstance(step, PoolStep) and step.minimum is not None:
         return {"minimum": _array("uint32_t", f"{name}_minimum", step.minimum)}
     return {}
+
+
+def _terms(terms: tuple[EngineTerm, ...], name: str) -> dict[str, CArray]:
+    arrays: dict[str, CArray] = {}
+    for number, term in enumerate(terms):
+        stem = f"{name}_weights{number}" if len(terms) > 1 else f"{name}_weights"
+        if term.bits is not None:
+            comment = "[groups][blocks][kernel_h][kernel_w][words][16] = " + _dims(term.bits)
+            arrays[f"bits{number}"] = _array("uint32_t", stem, term.bits, comment, aligned=True)
+        if term.lanes is not None:
+            comment = "[groups][blocks][kernel_h][kernel_w][channels] = " + _dims(term.lanes)
+            arrays[f"lanes{number}"] = _array("uint16_t", stem, term.lanes, comment)
+    return arrays
+
+
+def _levels(step: LevelsStep, name: str) -> dict[str, CArray]:
+    arrays: dict[str, CArray] = {}
+    order = (
+        "[positions][levels][channels] = "
+        if step.levels < MANY_LEVELS
+        else "[positions][channels][levels] = "
+    )
+    if step.at is not None:
+        arrays["at"] = _array("int32_t", f"{name}_at", step.at, order + _dims(step.at))
+    if step.wide is not None:
+        arrays["wide"] = _array("int64_t", f"{name}_at", step.wide, order + _dims(step.wide))
+    if step.falling is not None:
+        arrays["falling"] = _array("uint8_t", f"{name}_falling", step.falling)
+    return arrays
 
 
 def _sign(sign: SignTable, name: str) -> dict[str, CArray]:

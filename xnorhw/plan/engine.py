@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry, ceil_div
 from xnorhw.ir.int_graph import (
+    Add,
+    BoxSum,
+    Concat,
     FullProduct,
     IntGraph,
     IntNode,
     Lookup,
     MaxPool,
+    Multiply,
     Product,
+    Requant,
     Reshape,
+    SumPool,
     Tensor,
+    Term,
     Threshold,
 )
 from xnorhw.ir.types import IntType
+from xnorhw.plan.engine_memory import buffers_of
 from xnorhw.plan.engine_model import (
+    AddStep,
+    BoxSumStep,
+    ConcatStep,
     EngineLayer,
     EngineNetwork,
     EngineTensor,
     EngineTerm,
     Format,
     FullStep,
-    LevelsStep,
     LookupStep,
+    MultiplyStep,
+    PlanesStep,
     PoolStep,
     ProductStep,
     ReshapeStep,
     SignStep,
-    SignTable,
     Step,
+    SumPoolStep,
+)
+from xnorhw.plan.engine_tables import (
+    ALWAYS,
+    NEVER,
+    WORD,
+    levels_step,
+    pack_bits,
+    product_bits,
+    product_lanes,
+    requant_step,
+    sign_table,
 )
 from xnorhw.plan.model import Plan
 
-__all__ = ["engine_network", "pack_bits", "product_bits", "product_lanes", "sign_table"]
-
-LANES, WORD = 16, 32
-ALWAYS, NEVER = -(1 << 30), 1 << 30
-"""XH_ALWAYS and XH_NEVER: thresholds that every sum, or none, has passed."""
+__all__ = ["element_dtype", "engine_network"]
 
 _WASTE = 1.25
 """A map is put together as one vector where its own words hold this much more than its bits."""
+
+_PLANES = 12
+"""Products by bit planes take this many bits in the time of one by additions."""
 
 
 def engine_network(graph: IntGraph, plan: Plan | None = None) -> EngineNetwork:
@@ -64,38 +86,28 @@ class _Maker:
         self.tensors: list[EngineTensor] = []
         self.layers: list[EngineLayer] = []
         self.index: dict[str, int] = {}
+        self.types: dict[str, IntType] = {}
+        self.users: dict[str, list[IntNode]] = {}
+        for node in graph.nodes:
+            for name in node.inputs:
+                self.users.setdefault(name, []).append(node)
         self._add(graph.input_tensor, _stored_as(graph.input_tensor))
 
     def network(self) -> EngineNetwork:
         graph, plan = self.graph, self.plan
-        front = 0
-        nodes = list(graph.nodes)
-        position = 0
         borders = set() if plan is None else {plan.input_tensor, plan.output_tensor}
-        back = 0
-        while position < len(nodes):
-            node = nodes[position]
-            previous = graph.input_tensor.name if position == 0 else nodes[position - 1].output.name
-            if node.input != previous:
-                raise ModelError(
-                    f"reads {node.input}, and the engine runs chains: there it would read {previous}",
-                    module=node.output.name,
-                    remedy="Report it with the model file",
-                )
-            follower = nodes[position + 1] if position + 1 < len(nodes) else None
-            if follower is not None and node.output.name not in borders and _fuses(node, follower):
-                self._fused(node, follower)
-                position += 1
-            else:
-                self._single(node)
-            position += 1
-            made = nodes[position - 1].output.name
-            if plan is not None and made == plan.input_tensor:
+        front = back = 0
+        for node in graph.nodes:
+            if node.output.name not in self.index:
+                self._make(node, borders)
+            if plan is not None and node.output.name == plan.input_tensor:
                 front = len(self.layers)
-            if plan is not None and made == plan.output_tensor:
+            if plan is not None and node.output.name == plan.output_tensor:
                 back = len(self.layers)
-        kind = graph.input_tensor.type
-        assert kind is not None
+        self._end_with_output()
+        if plan is not None:
+            self._check_back(back, self.index[plan.output_tensor])
+        kind = self.types[graph.input_tensor.name]
         whole = kind.is_bipolar or (kind.min, kind.max) in ((0, 255), (-128, 127))
         return EngineNetwork(
             tuple(self.tensors),
@@ -109,40 +121,92 @@ class _Maker:
             1 if plan is not None and plan.input_frame.element_bits == 1 else 8,
             0 if whole else kind.min,
             0 if whole else kind.max,
+            buffers_of(self.tensors, self.layers),
         )
 
+    def _check_back(self, back: int, result: int) -> None:
+        """What runs behind an accelerator reads its result, and what is made of that."""
+        made = {result, *(layer.output for layer in self.layers[back:])}
+        for layer in self.layers[back:]:
+            missing = [number for number in layer.inputs if number not in made]
+            if missing:
+                raise ModelError(
+                    f"reads {self.tensors[missing[0]].name}, which the accelerator does not give back",
+                    module=self.tensors[layer.output].name,
+                    remedy="Report it with the model file",
+                )
+
+    def _make(self, node: IntNode, borders: set[str]) -> None:
+        for name in node.inputs:
+            if name not in self.index:
+                raise ModelError(
+                    f"reads {name} before it is made",
+                    module=node.output.name,
+                    remedy="Report it with the model file",
+                )
+        readers = self.users.get(node.output.name, [])
+        sign = readers[0] if len(readers) == 1 else None
+        kept = borders | {self.graph.output}
+        if sign is not None and node.output.name not in kept and self._fuses(node, sign):
+            self._fused(node, sign)
+        else:
+            self._single(node)
+
+    def _end_with_output(self) -> None:
+        """The scores come from the last layer's tensor."""
+        output = self.index[self.graph.output]
+        if not self.layers or self.layers[-1].output == output:
+            return
+        if self.plan is not None or any(output in layer.inputs for layer in self.layers):
+            raise ModelError(
+                "is the network's result, and other layers follow it",
+                module=self.graph.output,
+                remedy="Report it with the model file",
+            )
+        self.layers.sort(key=lambda layer: layer.output == output)
+
     def _add(self, tensor: Tensor, stored: Format) -> int:
+        assert tensor.type is not None
         self.index[tensor.name] = len(self.tensors)
+        self.types[tensor.name] = tensor.type
         self.tensors.append(EngineTensor(tensor.name, tensor.shape, stored))
         return self.index[tensor.name]
 
-    def _append(self, step: Step, source: int, tensor: Tensor, stored: Format) -> None:
-        self.layers.append(EngineLayer(step, source, self._add(tensor, stored)))
+    def _append(self, step: Step, source: int, tensor: Tensor, stored: Format, *others: int) -> None:
+        self.layers.append(EngineLayer(step, source, self._add(tensor, stored), others))
 
     def _single(self, node: IntNode) -> None:
-        source = self.index[node.input]
-        given = self.tensors[source]
-        op = node.op
+        source, others = self.index[node.input], [self.index[name] for name in node.others]
+        given, kind = self.tensors[source], self.types[node.input]
+        op, stored = node.op, _stored_as(node.output)
         if isinstance(op, Lookup):
-            kind = self.graph.tensor(node.input).type
-            assert kind is not None
-            self._append(LookupStep(op, kind.min), source, node.output, _stored_as(node.output))
+            self._append(LookupStep(op, kind.min), source, node.output, stored)
         elif isinstance(op, Product):
             _within(node.output, 32)
-            step, source = self._product(op, source, None, -1)
-            self._append(step, source, node.output, Format.I32)
+            product, source = self._product(op, node, source)
+            self._append(product, source, node.output, Format.I32)
         elif isinstance(op, FullProduct):
             weight = np.ascontiguousarray(op.weight.transpose(0, 2, 3, 1))
             full = FullStep(weight, op.geometry, op.groups, op.pad_value)
             wide = _bits(node.output) > 32
             self._append(full, source, node.output, Format.I64 if wide else Format.I32)
         elif isinstance(op, Threshold):
-            assert node.output.type is not None
-            one = op.levels == 1 and node.output.type.is_bipolar
-            if one and _fits(self.graph.tensor(node.input).type):
-                self._append(SignStep(sign_table(op)), source, node.output, Format.BITS)
+            if op.levels == 1 and stored is Format.BITS and _fits(kind):
+                self._append(SignStep(sign_table(op)), source, node.output, stored)
             else:
-                self._append(_levels(op), source, node.output, _stored_as(node.output))
+                self._append(levels_step(op, kind), source, node.output, stored)
+        elif isinstance(op, Requant):
+            self._append(requant_step(op, kind, node.output.name), source, node.output, stored)
+        elif isinstance(op, Add):
+            self._append(AddStep(op.shifts), source, node.output, stored, *others)
+        elif isinstance(op, Concat):
+            self._append(ConcatStep(), source, node.output, stored, *others)
+        elif isinstance(op, Multiply):
+            self._append(MultiplyStep(), source, node.output, stored, *others)
+        elif isinstance(op, SumPool):
+            self._append(SumPoolStep(op.geometry), source, node.output, stored)
+        elif isinstance(op, BoxSum):
+            self._append(BoxSumStep(op.geometry), source, node.output, stored)
         elif isinstance(op, MaxPool):
             minimum = pack_bits(op.minimum[None])[0] if op.minimum.any() else None
             self._append(PoolStep(op.geometry, minimum), source, node.output, given.format)
@@ -151,58 +215,87 @@ class _Maker:
         else:
             raise ValueError(f"{node.output.name} is not lowered")
 
+    def _fuses(self, node: IntNode, follower: IntNode) -> bool:
+        op, sign = node.op, follower.op
+        return (
+            isinstance(op, Product)
+            and isinstance(sign, Threshold)
+            and not _by_planes(op, self.tensors[self.index[node.input]], self.types[node.input])
+            and len(op.terms) == 1
+            and op.terms[0].coefficient == 1
+            and sign.levels == 1
+            and follower.output.type is not None
+            and follower.output.type.is_bipolar
+            and _fits(node.output.type)
+        )
+
     def _fused(self, node: IntNode, follower: IntNode) -> None:
         """A product and the sign behind it: one layer."""
         assert isinstance(node.op, Product) and isinstance(follower.op, Threshold)
         _within(node.output, 32)
         source = self.index[node.input]
         sums = self._add(node.output, Format.I32)
-        step, source = self._product(node.op, source, sign_table(follower.op, node.op.groups), sums)
+        step, source = self._product(node.op, node, source)
+        assert isinstance(step, ProductStep)
+        sign = sign_table(follower.op, node.op.groups)
+        step = ProductStep(step.terms, step.geometry, step.groups, step.pad_value, sign, sums)
         self._append(step, source, follower.output, Format.BITS)
 
-    def _product(
-        self, op: Product, source: int, sign: SignTable | None, sums: int
-    ) -> tuple[ProductStep, int]:
+    def _product(self, op: Product, node: IntNode, source: int) -> tuple[ProductStep | PlanesStep, int]:
         """The step, and the tensor that it reads: of few channels a vector in place of the map."""
-        given = self.tensors[source]
-        channels, height, width = given.shape
+        given, kind = self.tensors[source], self.types[node.input]
+        _within(self.graph.tensor(node.input), 32)
+        planes = _by_planes(op, given, kind)
+        packed = planes or given.format is Format.BITS
         weights = [t.weight for t in op.terms]
-        geometry, groups = op.geometry, op.groups
-        whole = (
-            given.format is Format.BITS
-            and geometry == WindowGeometry(kernel=(height, width))
-            and height * width > 1
-            and groups == 1
-        )
+        geometry = op.geometry
+        channels, height, width = given.shape
         size = channels * height * width
-        if whole and height * width * ceil_div(channels, WORD) > _WASTE * ceil_div(size, WORD):
+        whole = geometry == WindowGeometry(kernel=(height, width)) and height * width > 1 and op.groups == 1
+        if packed and whole and height * width * ceil_div(channels, WORD) > _WASTE * ceil_div(size, WORD):
             weights = [w.reshape(w.shape[0], size, 1, 1) for w in weights]
             geometry = WindowGeometry(kernel=(1, 1))
-            vector = EngineTensor(f"{given.name} as a vector", (size, 1, 1), Format.BITS, golden=False)
+            vector = EngineTensor(f"{given.name} as a vector", (size, 1, 1), given.format, golden=False)
             self.tensors.append(vector)
             self.layers.append(EngineLayer(ReshapeStep(), source, len(self.tensors) - 1))
             source = len(self.tensors) - 1
         terms = tuple(
-            EngineTerm(t.coefficient, product_bits(w, groups), None)
-            if given.format is Format.BITS
-            else EngineTerm(t.coefficient, None, product_lanes(w, groups))
+            EngineTerm(t.coefficient, product_bits(w, op.groups), None)
+            if packed
+            else EngineTerm(t.coefficient, None, product_lanes(w, op.groups))
             for t, w in zip(op.terms, weights, strict=True)
         )
-        return ProductStep(terms, geometry, groups, op.pad_value, sign, sums), source
+        if not planes:
+            return ProductStep(terms, geometry, op.groups, op.pad_value, None, -1), source
+        numbers = _plane_numbers(op.terms, node.output.name)
+        return PlanesStep(terms, numbers, _code_bits(kind), geometry, op.groups, op.pad_value), source
 
 
-def _fuses(node: IntNode, follower: IntNode) -> bool:
-    op, sign = node.op, follower.op
-    return (
-        isinstance(op, Product)
-        and isinstance(sign, Threshold)
-        and len(op.terms) == 1
-        and op.terms[0].coefficient == 1
-        and sign.levels == 1
-        and follower.output.type is not None
-        and follower.output.type.is_bipolar
-        and _fits(node.output.type)
-    )
+def _by_planes(op: Product, given: EngineTensor, kind: IntType) -> bool:
+    """Whether a product of codes counts bits, where that is faster than additions."""
+    if given.format is Format.BITS:
+        return False
+    if any(t.plane is not None for t in op.terms):
+        return True
+    each = given.shape[0] // op.groups
+    words = ceil_div(each, WORD) * WORD
+    return given.format in (Format.U8, Format.I8) and _code_bits(kind) * words <= _PLANES * each
+
+
+def _code_bits(kind: IntType) -> int:
+    """The bits of a code in two's complement, or without a sign."""
+    return max(1, kind.max.bit_length(), (~kind.min).bit_length() + 1 if kind.min < 0 else 0)
+
+
+def _plane_numbers(terms: Sequence[Term], name: str) -> tuple[int, ...]:
+    numbers = tuple(-1 if t.plane is None else t.plane for t in terms)
+    if max(numbers) > 127:
+        raise ModelError(
+            f"it reads base {max(numbers) + 1} of the activations, the engine has 128",
+            module=name,
+            remedy="Use fewer bases",
+        )
+    return numbers
 
 
 def _fits(kind: IntType | None) -> bool:
@@ -245,55 +338,3 @@ def element_dtype(kind: IntType) -> str:
         if limits.min <= kind.min and kind.max <= limits.max:
             return name
     return "int64"
-
-
-def pack_bits(rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-    """Booleans [N, C] -> words uint32 [N, ceil(C / 32)]; entry c is bit c % 32 of word c // 32."""
-    padded = np.zeros((len(rows), ceil_div(rows.shape[1], WORD) * WORD), np.uint8)
-    padded[:, : rows.shape[1]] = rows
-    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32)
-
-
-def _blocks(weight: npt.NDArray[np.int8], groups: int) -> npt.NDArray[np.bool_]:
-    """Signs [groups, blocks, 16, kh, kw, I / groups], outputs past the end False."""
-    out, channels, kh, kw = weight.shape
-    each = out // groups
-    blocks = ceil_div(each, LANES)
-    rows = np.zeros((groups, blocks * LANES, kh, kw, channels), np.bool_)
-    rows[:, :each] = (weight > 0).reshape(groups, each, channels, kh, kw).transpose(0, 1, 3, 4, 2)
-    return rows.reshape(groups, blocks, LANES, kh, kw, channels)
-
-
-def product_bits(weight: npt.NDArray[np.int8], groups: int) -> npt.NDArray[np.uint32]:
-    """Weights [O, I/groups, kh, kw] -> uint32 [groups, blocks, kh, kw, words, 16] for an input of bits."""
-    rows = _blocks(weight, groups)
-    words = pack_bits(rows.reshape(-1, rows.shape[-1])).reshape(*rows.shape[:-1], -1)
-    return np.ascontiguousarray(words.transpose(0, 1, 3, 4, 5, 2))
-
-
-def product_lanes(weight: npt.NDArray[np.int8], groups: int) -> npt.NDArray[np.uint16]:
-    """Weights [O, I/groups, kh, kw] -> uint16 [groups, blocks, kh, kw, I/groups] for an input of codes."""
-    rows = _blocks(weight, groups).transpose(0, 1, 3, 4, 5, 2)
-    place = np.uint16(1) << np.arange(LANES, dtype=np.uint16)
-    return np.asarray((rows * place).sum(axis=-1), np.uint16)
-
-
-def sign_table(op: Threshold, groups: int = 1) -> SignTable:
-    """The one level of ``op`` a channel, each group's channels padded to whole blocks of 16."""
-    positions, channels, _ = op.table.shape
-    falling = op.direction < 0
-    # s <= t is not (s >= t + 1), s > t is s >= t + 1, s < t is not (s >= t)
-    step = falling != bool(op.strict[0])
-    at = np.clip(np.clip(op.table[:, :, 0], ALWAYS, NEVER) + step, ALWAYS, NEVER)
-    flip = falling & ~((at == ALWAYS) | (at == NEVER)).all(axis=0)
-    # a channel that never changes is turned round instead of flipped
-    at = np.where((falling & ~flip)[None], -at, at)
-    each = channels // groups
-    padded = np.full((positions, groups, ceil_div(each, LANES) * LANES), NEVER, np.int32)
-    padded[:, :, :each] = at.reshape(positions, groups, each)
-    words = pack_bits(flip[None])[0] if flip.any() else None
-    return SignTable(padded.reshape(positions, -1), words)
-
-
-def _levels(op: Threshold) -> LevelsStep:
-    return LevelsStep(op.table, (op.direction < 0).astype(np.uint8), op.strict.astype(np.uint8))

@@ -19,16 +19,23 @@ __all__ = [
     "EngineTensor",
     "Format",
     # steps
+    "AddStep",
+    "BoxSumStep",
+    "ConcatStep",
     "EngineTerm",
     "FullStep",
     "LevelsStep",
     "LookupStep",
+    "MultiplyStep",
+    "PlanesStep",
     "PoolStep",
     "ProductStep",
+    "RequantStep",
     "ReshapeStep",
     "SignStep",
     "SignTable",
     "Step",
+    "SumPoolStep",
 ]
 
 
@@ -100,6 +107,22 @@ class ProductStep:
 
 
 @dataclass(frozen=True)
+class PlanesStep:
+    """A binary product of codes by planes of bits.
+
+    ``planes`` has for each term the number p of its plane x > p, or -1 for x itself, which
+    has ``bits`` bits.
+    """
+
+    terms: tuple[EngineTerm, ...]
+    planes: tuple[int, ...]
+    bits: int
+    geometry: WindowGeometry
+    groups: int
+    pad_value: int
+
+
+@dataclass(frozen=True)
 class FullStep:
     """A product with integer weights int32 [O, kh, kw, I / groups]."""
 
@@ -118,11 +141,65 @@ class SignStep:
 
 @dataclass(frozen=True)
 class LevelsStep:
-    """Thresholds ``at`` int64 [positions, C, levels], ``falling`` uint8 [C], ``strict`` uint8 [levels]."""
+    """Thresholds as "x >= at", ascending: [positions][levels][C]; from 16 levels on [positions][C][levels].
 
-    at: npt.NDArray[np.int64]
-    falling: npt.NDArray[np.uint8]
-    strict: npt.NDArray[np.uint8]
+    ``at`` int32, or ``wide`` int64 where the values take more; ``falling`` uint8 [C] or None: the
+    channels whose code is the number of levels not reached.
+    """
+
+    at: npt.NDArray[np.int32] | None
+    wide: npt.NDArray[np.int64] | None
+    falling: npt.NDArray[np.uint8] | None
+    positions: int
+    levels: int
+
+
+@dataclass(frozen=True)
+class RequantStep:
+    """y = clamp((x * multiplier + addend) >> shift, low, high); arrays [C], None where not used.
+
+    ``multiplier`` and ``addend`` int32 where 32 bits hold the whole sum; ``multiplier`` with
+    ``wide_addend`` int64 where they hold factors and result; else both wide.
+    """
+
+    multiplier: npt.NDArray[np.int32] | None
+    addend: npt.NDArray[np.int32] | None
+    wide_multiplier: npt.NDArray[np.int64] | None
+    wide_addend: npt.NDArray[np.int64] | None
+    shift: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class AddStep:
+    """Sum of the layer's inputs, each times 2^shift."""
+
+    shifts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConcatStep:
+    """The layer's inputs, one behind the other along the channels."""
+
+
+@dataclass(frozen=True)
+class MultiplyStep:
+    """The layer's first input times its second, which has one channel."""
+
+
+@dataclass(frozen=True)
+class SumPoolStep:
+    """Per channel the sum over windows."""
+
+    geometry: WindowGeometry
+
+
+@dataclass(frozen=True)
+class BoxSumStep:
+    """The sum of |x| over windows and all channels."""
+
+    geometry: WindowGeometry
 
 
 @dataclass(frozen=True)
@@ -138,16 +215,37 @@ class ReshapeStep:
     """[C, H, W] -> [C*H*W, 1, 1] in torch's order."""
 
 
-Step = Union[LookupStep, ProductStep, FullStep, SignStep, LevelsStep, PoolStep, ReshapeStep]
+Step = Union[
+    LookupStep,
+    ProductStep,
+    PlanesStep,
+    FullStep,
+    SignStep,
+    LevelsStep,
+    RequantStep,
+    AddStep,
+    ConcatStep,
+    MultiplyStep,
+    PoolStep,
+    SumPoolStep,
+    BoxSumStep,
+    ReshapeStep,
+]
 
 
 @dataclass(frozen=True)
 class EngineLayer:
-    """One step: reads tensor ``input``, makes tensor ``output``, both indices."""
+    """One step: reads tensor ``input``, then ``others``, makes tensor ``output``; all indices."""
 
     step: Step
     input: int
     output: int
+    others: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Every tensor that the layer reads."""
+        return (self.input, *self.others)
 
 
 @dataclass(frozen=True)
@@ -159,6 +257,7 @@ class EngineNetwork:
     -1 where there is none; ``chip_bits`` is 1 or 8, the bits of an element of its frame.
     ``scores`` is their number.  Input values lie between
     ``input_low`` and ``input_high``; both are 0 where the input's format holds no others.
+    ``buffers`` says for each tensor in which memory it lies, -1 for one that only a trace sees.
     """
 
     tensors: tuple[EngineTensor, ...]
@@ -172,3 +271,4 @@ class EngineNetwork:
     chip_bits: int
     input_low: int
     input_high: int
+    buffers: tuple[int, ...] = ()

@@ -17,9 +17,18 @@ import numpy.typing as npt
 
 from xnorhw.golden.run import check_input
 from xnorhw.ir.errors import ToolError, VerifyError
-from xnorhw.ir.int_graph import IntGraph
+from xnorhw.ir.int_graph import HostFull, IntGraph
 from xnorhw.plan.engine import element_dtype, engine_network
-from xnorhw.plan.engine_model import EngineNetwork
+from xnorhw.plan.engine_model import (
+    BoxSumStep,
+    EngineNetwork,
+    FullStep,
+    LevelsStep,
+    PlanesStep,
+    PoolStep,
+    ProductStep,
+    SumPoolStep,
+)
 from xnorhw.plan.model import Plan
 from xnorhw.sim.once import content_folder, made_once
 
@@ -28,6 +37,7 @@ __all__ = [
     "compile_engine",
     "engine_paths",
     "input_bytes",
+    "operations",
     "read_engine",
     "run_engine",
     "run_program",
@@ -36,6 +46,10 @@ __all__ = [
 _HEAD = np.dtype([("tensor", "<i4"), ("count", "<i4")])
 _TRACE_BYTES = 1 << 26
 """What one start of the program may leave of traced tensors."""
+
+_LEAST_SECONDS = 60.0
+_OPERATIONS_A_SECOND = 5e6
+"""A tenth of what the plain path does under an emulator, on a machine with much else to do."""
 
 _SHOWN_LINES = 12
 _SAYS_WHY = re.compile(r"error: |undefined reference|\*\*\* ")
@@ -133,10 +147,65 @@ def _made(here: Path, compiler: str, arguments: Sequence[str]) -> Path:
 
 def engine_paths(program: Path, runner: Sequence[str] = ()) -> tuple[str, ...]:
     """The sets of instructions that ``program`` holds and this processor runs, the best first."""
-    done = subprocess.run([*runner, os.fspath(program.resolve()), "--paths"], text=True, capture_output=True)
+    command = [*runner, os.fspath(program.resolve()), "--paths"]
+    return tuple(_started(command, _LEAST_SECONDS).split())
+
+
+def operations(network: EngineNetwork) -> int:
+    """Operations of a frame: 32 multiply-accumulates with binary weights and inputs, one of any others,
+    a comparison."""
+    count = 0
+    for layer in network.layers:
+        step = layer.step
+        channels = network.tensors[layer.input].shape[0]
+        made = int(np.prod(network.tensors[layer.output].shape))
+        if isinstance(step, ProductStep):
+            each = sum(channels if term.bits is None else -(-channels // 32) for term in step.terms)
+            count += made * int(np.prod(step.geometry.kernel)) * each
+        elif isinstance(step, FullStep):
+            count += made * int(np.prod(step.weight.shape[1:]))
+        elif isinstance(step, PoolStep):
+            count += made * int(np.prod(step.geometry.kernel))
+        elif isinstance(step, LevelsStep):
+            count += made * step.levels
+        elif isinstance(step, PlanesStep):
+            words = -(-channels // 32) * sum(step.bits if plane < 0 else 1 for plane in step.planes)
+            count += made * int(np.prod(step.geometry.kernel)) * words
+        elif isinstance(step, SumPoolStep | BoxSumStep):
+            count += made * int(np.prod(step.geometry.kernel)) * channels
+        count += made
+    return count + sum(op.weight.size for op in network.host if isinstance(op, HostFull))
+
+
+def _limit(network: EngineNetwork, frames: int, options: Sequence[str]) -> float:
+    """Seconds that ``frames`` frames may take, on any processor that runs them."""
+    repeats = int(options[options.index("--repeat") + 1]) if "--repeat" in options else 1
+    return _LEAST_SECONDS + operations(network) * frames * repeats / _OPERATIONS_A_SECOND
+
+
+def _started(
+    command: Sequence[str], seconds: float, place: Path | None = None, environment: Any = None
+) -> str:
+    """What the program printed; VerifyError or ToolError where it did not end well, or in time."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=place,
+            env=environment,
+            text=True,
+            errors="replace",
+            capture_output=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        raise VerifyError(
+            f"the program was ended after {seconds:,.0f} s, many times what its frames take",
+            module="engine",
+            remedy="Build again; on a machine that is only slow, give it more time with time_limit_s",
+        ) from None
     if done.returncode:
         _fail(done.returncode, done.stderr)
-    return tuple(done.stdout.split())
+    return done.stdout
 
 
 def run_engine(
@@ -152,19 +221,31 @@ def run_engine(
     trace: bool = True,
     arguments: Sequence[str] = (),
     options: Sequence[str] = (),
+    time_limit_s: float | None = None,
 ) -> EngineRun:
     """Send input ``codes`` [N, C, H, W] through the engine of ``files``.
 
     ``plan``: also what the host does around its accelerator.  ``path`` forces a set of
     instructions, as XH_PATH does.  ``compiler`` and ``runner`` (an emulator's command line)
     serve other processors; ``arguments`` go to make, ``options`` to the program.
+    ``time_limit_s`` is for every start of the program; None: by the network's operations, many
+    times what they take.
 
     Raises ToolError where a tool is missing or the path is none of this processor's,
-    VerifyError where the program crashes or gives other tensors than the network has.
+    VerifyError where the program crashes, does not end, or gives other tensors than the network has.
     """
     program = compile_engine(files, work, compiler=compiler, arguments=arguments)
     return run_program(
-        program, graph, codes, work, plan=plan, path=path, runner=runner, trace=trace, options=options
+        program,
+        graph,
+        codes,
+        work,
+        plan=plan,
+        path=path,
+        runner=runner,
+        trace=trace,
+        options=options,
+        time_limit_s=time_limit_s,
     )
 
 
@@ -179,6 +260,7 @@ def run_program(
     runner: Sequence[str] = (),
     trace: bool = True,
     options: Sequence[str] = (),
+    time_limit_s: float | None = None,
 ) -> EngineRun:
     """As ``run_engine``, with a program that is there already.  ModelError for codes of another network."""
     given = graph.input_tensor
@@ -196,17 +278,9 @@ def run_program(
         with tempfile.TemporaryDirectory(prefix="engine-run-", dir=work) as temporary:
             place = Path(temporary)
             (place / "frames.bin").write_bytes(input_bytes(graph, part))
-            done = subprocess.run(
-                [*command, "frames.bin"],
-                cwd=place,
-                env=environment,
-                text=True,
-                errors="replace",
-                capture_output=True,
-            )
-            if done.returncode:
-                _fail(done.returncode, done.stderr)
-            parts.append(_collect(network, graph, plan, place, done.stdout, len(part), trace))
+            seconds = _limit(network, len(part), options) if time_limit_s is None else time_limit_s
+            output = _started([*command, "frames.bin"], seconds, place, environment)
+            parts.append(_collect(network, graph, plan, place, output, len(part), trace))
     return _joined(parts)
 
 
