@@ -38,6 +38,7 @@ __all__ = [
     "VerifyError",
     "XnorhwError",
     "boards",
+    "calibrate",
     "load",
     "save",
     "snap",
@@ -97,6 +98,30 @@ def snap(
     from xnorhw import frontends
 
     return frontends.snap(net, frac, samples, labels, replace, in_frac)
+
+
+def calibrate(
+    net: torch.nn.Module,
+    samples: npt.ArrayLike,
+    bits: int = 8,
+    labels: npt.ArrayLike | None = None,
+    *,
+    percentile: float = 99.99,
+    power_of_two: bool = False,
+    replace: dict[type | str, Callable[[Any], torch.nn.Module]] | None = None,
+) -> torch.nn.Module:
+    """A copy of ``net`` whose ReLUs in front of binary-weight layers give codes of ``bits`` bits.
+
+    A Binary-Weight-Network has real activations, which no integer holds: each torch.nn.ReLU
+    that such a layer reads becomes xnn.QuantReLU, its scale taken from what it gives on
+    ``samples`` [N, ...] (the ``percentile`` of its positive values, rounded up to a power of two
+    with ``power_of_two``), and the layer behind has that scale as its in_scale.  Prints how many
+    decisions that changed and, with ``labels`` [N], the accuracy before and after.
+    ``replace``: see ``save``.  Raises ModelError, naming the module, for what cannot be changed.
+    """
+    from xnorhw import frontends
+
+    return frontends.calibrate(net, samples, bits, labels, percentile, power_of_two, replace)
 
 
 def boards() -> list[str]:

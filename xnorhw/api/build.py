@@ -13,11 +13,13 @@ import numpy.typing as npt
 
 from xnorhw.api.forms import Form, run_form
 from xnorhw.emit import folder as build_folder
+from xnorhw.emit.cpu_report import CpuReport, make_cpu_report
 from xnorhw.emit.report import Report, make_report, report_html
 from xnorhw.emit.store import StoredBuild, read_build
-from xnorhw.emit.summary import summarize
+from xnorhw.emit.summary import Summary, summarize
 from xnorhw.golden.codes import codes_of
 from xnorhw.ir.errors import ModelError, VerifyError
+from xnorhw.plan.model import Plan
 
 if TYPE_CHECKING:
     from xnorhw.check import Verdict
@@ -32,16 +34,31 @@ class Build:
     """A build folder: the accelerator, its integers and its figures.
 
     ``graph`` is the integer graph as stored: nothing is searched again.  ``verdict`` is what
-    the last ``compare`` or ``verify`` of this object found, None before.  Raises XnorhwError
-    where ``folder`` holds no build.
+    the last ``compare`` or ``verify`` of this object found, None before.  A build for the CPU
+    alone has no ``plan`` and no ``report``: asking for them raises XnorhwError.  Raises
+    XnorhwError where ``folder`` holds no build.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._stored: StoredBuild = read_build(Path(folder).absolute())
         self.folder = self._stored.folder
         self.graph = self._stored.graph
-        self.plan = self._stored.plan
         self.verdict: Verdict | None = None
+
+    @property
+    def for_cpu(self) -> bool:
+        """True where the build has no accelerator: "golden" and "c" are its forms."""
+        return self._stored.accelerator is None
+
+    @property
+    def plan(self) -> Plan:
+        """The accelerator's plan."""
+        return self._stored.plan
+
+    @property
+    def cpu_report(self) -> CpuReport:
+        """What a network holds and computes, for a CPU."""
+        return make_cpu_report(self.graph, self._summary(), self._stored.info.build_hash)
 
     @property
     def report(self) -> Report:
@@ -146,13 +163,21 @@ class Build:
             return None
         return tree if isinstance(tree, dict) and tree.get("format") == "xnorhw-verdict" else None
 
-    def _write_report(self, verdict: dict[str, Any] | None) -> None:
+    def _summary(self) -> Summary:
         from xnorhw.frontends import load_model_file
+
+        return summarize(load_model_file(self._stored.model).graph)
+
+    def _write_report(self, verdict: dict[str, Any] | None) -> None:
         from xnorhw.synth import read_synthesis
 
-        summary = summarize(load_model_file(self._stored.model).graph)
-        figures = read_synthesis(self.folder)
-        html = report_html(self.report, self.graph, self.plan, summary, self._stored.design, verdict, figures)
+        if self.for_cpu:
+            html = self.cpu_report.html(verdict)
+        else:
+            figures = read_synthesis(self.folder)
+            html = report_html(
+                self.report, self.graph, self.plan, self._summary(), self._stored.design, verdict, figures
+            )
         build_folder.replace_file(self.folder / "report.html", html)
 
 

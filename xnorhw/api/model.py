@@ -18,10 +18,10 @@ from xnorhw import __version__, golden
 from xnorhw.api.build import Build, synthesis_tool
 from xnorhw.board import Board, load_board
 from xnorhw.emit import folder as build_folder
-from xnorhw.emit.build import build_files, build_hash
+from xnorhw.emit.build import build_files, build_hash, cpu_files, cpu_hash
 from xnorhw.emit.pynq import Answers
 from xnorhw.emit.report import Report, make_report
-from xnorhw.emit.store import Samples
+from xnorhw.emit.store import CPU, Samples
 from xnorhw.emit.summary import Summary, summarize
 from xnorhw.golden.codes import codes_of, random_codes
 from xnorhw.ir.errors import FitError, ModelError
@@ -141,6 +141,9 @@ class Model:
         of full-precision layers that ``snap`` has not put on their grid; the share of decisions
         that this changes is measured by the verification and heads the report.
         Raises XnorhwError.
+
+        The board "cpu" stands for no accelerator: a build of the C alone, which any network has
+        and one that fits no chip is left with.
         """
         if approximate and off_grid(self.graph):
             if verify == "none":
@@ -172,9 +175,18 @@ class Model:
         build_folder.check_target(target, force=force, used=used)
         if synth is not None:
             synthesis_tool(synth)[0](target)
+        clock = _Clock(progress)
+        if board == CPU:
+            if synth is not None or folding is not None or (target_fps, clock_mhz) != (None, None):
+                raise ModelError(
+                    "a build for the CPU alone has no clock, no folding and nothing to synthesise",
+                    module="cpu",
+                    remedy="Leave --clock, --folding, --target-fps and --synth out, or build for a board",
+                )
+            info, files = self._for_cpu(frames, clock)
+            return self._write(target, files, info, verify, clock, force=force, used=used)
         board = load_board(board) if isinstance(board, str) else board
         folding = _folding_file(folding) if isinstance(folding, str | Path) else folding
-        clock = _Clock(progress)
         clock.step("search thresholds")
         graph = self.integer
         clock.step("plan")
@@ -195,16 +207,50 @@ class Model:
             versions=_versions(),
         )
         files = build_files(self.summary(), graph, plan, board, samples, tensors, answers, info.build_hash)
+        return self._write(target, files, info, verify, clock, synth=synth, force=force, used=used)
+
+    def _for_cpu(self, frames: int, clock: _Clock) -> tuple[build_folder.BuildInfo, dict[str, bytes]]:
+        """What a build for the CPU alone is made of."""
+        clock.step("search thresholds")
+        graph = self.integer
+        clock.step("run the golden model")
+        samples, _, answers = self._frames(frames, graph.output)
+        clock.step("emit")
+        info = build_folder.BuildInfo(
+            board=CPU,
+            build_hash=cpu_hash(graph),
+            model_sha256=hashlib.sha256(self._data).hexdigest(),
+            frames=frames,
+            target_fps=None,
+            clock_mhz=None,
+            folding="none",
+            versions=_versions(),
+        )
+        return info, cpu_files(self.summary(), graph, samples, answers.scores, info.build_hash)
+
+    def _write(
+        self,
+        target: Path,
+        files: dict[str, bytes],
+        info: build_folder.BuildInfo,
+        verify: Literal["none", "golden", "full"],
+        clock: _Clock,
+        *,
+        synth: Literal["vitis", "vivado"] | None = None,
+        force: bool,
+        used: Path | None,
+    ) -> Build:
+        """Write the folder, then verify and synthesise what was asked for."""
         clock.step("write")
         build_folder.write(target, {**files, "model.pt": self._data}, info, force=force, used=used)
         build = Build(target)
         try:
             if verify != "none":
                 clock.step("verify")
-                build.verify(level=verify, progress=progress)
+                build.verify(level=verify, progress=clock.progress)
             if synth is not None:
                 clock.step(f"synthesise with {synth}")
-                build.synthesise(synth, progress=progress)
+                build.synthesise(synth, progress=clock.progress)
         finally:
             build_folder.replace_file(target / "build.log", clock.log())
         return build

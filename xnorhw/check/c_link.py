@@ -47,7 +47,7 @@ class CLink:
 
     def check(self, tensors: Arrays, first_frame: int) -> tuple[Comparison, npt.NDArray[np.int64]]:
         """Compare the engine with golden ``tensors`` on one chunk: the comparison and its sums."""
-        graph, plan = self.stored.graph, self.stored.plan
+        graph, plan = self.stored.graph, self.stored.accelerator
         codes = tensors[graph.input_tensor.name]
         self._progress(f"CPU engine, {len(codes)} frames")
         if not self._paths:
@@ -57,7 +57,7 @@ class CLink:
         for path in self._paths:
             run = run_engine(self._files, graph, codes, self._work, plan=plan, path=path)
             result += self._compare(run, tensors, first_frame)
-            found.append(run.tensors[plan.output_tensor])
+            found.append(run.tensors[graph.output if plan is None else plan.output_tensor])
         self._frames += len(codes)
         return result, found[0]
 
@@ -67,6 +67,8 @@ class CLink:
         result = compare("c", names, tensors, dict(run.tensors), first_frame)
         expected = golden.scores(graph, tensors[graph.output])
         result = result.beside(_bits(expected, run.scores, first_frame))
+        if self.stored.accelerator is None:
+            return result
         assert run.packed is not None and run.back_scores is not None
         packed = compare(
             "c",

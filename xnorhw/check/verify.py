@@ -76,13 +76,17 @@ def verify_build(
         )
     chosen = _choose(stored, codes, labels, frames)
     check_model_is_the_builds(stored)
-    check_folding_is_the_builds(stored)
-    memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
+    memories = Comparison()
+    if stored.accelerator is not None:
+        check_folding_is_the_builds(stored)
+        memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(round_to_grid(file.graph))
     forms: dict[str, CLink | HlsLink | RtlLink] = {}
-    rtl = RtlLink(stored, waves=waves, progress=progress) if level == "full" else None
-    if rtl is not None:
+    rtl = None
+    if level == "full" and stored.accelerator is not None:
+        rtl = RtlLink(stored, waves=waves, progress=progress)
+    if level == "full":
         forms = {form.name: form for form in _forms(stored, rtl, progress)}
     torch_sum = Comparison()
     sums = {name: Comparison() for name in forms}
@@ -106,11 +110,15 @@ def verify_build(
                 decisions[name].append(_decide(stored, _behind_chip(stored, found)))
     links = [
         Link("golden", "torch and NumPy", "", *_counts(torch_sum)),
-        Link(ROM_LINK, "every word of the memory files and of the C++ ROMs", "", *_counts(memories)),
     ]
+    if stored.accelerator is not None:
+        words = "every word of the memory files and of the C++ ROMs"
+        links.append(Link(ROM_LINK, words, "", *_counts(memories)))
     for name in LINKS[1:]:
         if name in forms:
             links.append(Link(name, forms[name].ran, "", *_counts(sums[name])))
+        elif stored.accelerator is None and name != "c":
+            links.append(Link(name, "", "the build is for the CPU alone"))
         elif level == "full":
             links.append(Link(name, "", "this form is not in the build folder: build again"))
         else:
@@ -127,17 +135,17 @@ def verify_build(
         edited=build_folder.edited(stored.folder),
         cycles_per_frame=rtl.cycles_per_frame if rtl is not None else None,
         latency_cycles=rtl.latency_cycles if rtl is not None else None,
-        bound_cycles=stored.plan.figures.bound_cycles,
+        bound_cycles=None if stored.accelerator is None else stored.plan.figures.bound_cycles,
         approximation=measure_approximation(file.graph, values_of(stored.graph, chosen.codes)),
     )
 
 
 def _forms(
-    stored: StoredBuild, rtl: RtlLink, progress: Progress | None
+    stored: StoredBuild, rtl: RtlLink | None, progress: Progress | None
 ) -> tuple[CLink | HlsLink | RtlLink, ...]:
     """The forms besides golden; a folder from before there was a CPU engine has none."""
     c = (CLink(stored, progress=progress),) if read_engine(stored.folder) else ()
-    return (*c, HlsLink(stored, progress=progress), rtl)
+    return c if rtl is None else (*c, HlsLink(stored, progress=progress), rtl)
 
 
 def _with_kept_integers(
@@ -221,6 +229,8 @@ def _decide(stored: StoredBuild, sums: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 def _behind_chip(stored: StoredBuild, found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The last integer sums that the host makes of what left the chip."""
+    if stored.accelerator is None:
+        return found
     back = stored.graph.back(stored.plan.output_tensor)
     return np.asarray(golden.run(back, found)[back.output], np.int64)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import click
 
 from xnorhw import __version__
 from xnorhw.cli.output import Progress, show, synthesis_text, table, verdict_text
-from xnorhw.ir.errors import ToolError, XnorhwError
 
 __all__ = ["DEBUG", "cli"]
 
@@ -41,58 +39,6 @@ def cli() -> None:
         xnorhw build --board pynq-z2 digits.pt -o out
         xnorhw verify out
     """
-
-
-@cli.group()
-def train() -> None:
-    """Train a network from a recipe.
-
-    \b
-    Example:
-        xnorhw train digits -o digits.pt
-    """
-
-
-@train.command("digits")
-@click.option("-o", "--out", type=PATH, default=Path("model.pt"), show_default=True, help="The model file.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of everything random.",
-)
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Passes over the data; the recipe's number if left out."
-)
-@_options
-def train_digits(out: Path, seed: int, epochs: int | None, as_json: bool) -> None:
-    """A small convolutional network on scikit-learn's handwritten digits (8 x 8 pixels).
-
-    \b
-    Example:
-        xnorhw train digits -o digits.pt --seed 1
-    """
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise ToolError(
-            "the digits come with scikit-learn, which is not installed",
-            module="train digits",
-            remedy="Run pip install 'xnorhw[train]'",
-        ) from None
-    from xnorhw import nn, save
-    from xnorhw.ir.float_graph import Input
-
-    if not out.resolve().parent.is_dir():
-        raise XnorhwError("its folder does not exist", module=str(out), remedy="Make the folder first")
-    total = epochs or nn.DIGITS_RECIPE.epochs
-    with click.progressbar(length=total, label="training", file=sys.stderr) as bar:
-        trained = nn.train_digits(seed=seed, epochs=epochs, progress=lambda _: bar.update(1))
-    shape = tuple(trained.samples.shape[1:])
-    save(trained.net, out, Input(shape), samples=trained.samples, labels=trained.labels)
-    text = f"test accuracy {100 * trained.accuracy:.2f} % on {len(trained.labels)} digits; saved as {out}"
-    show(as_json, {"accuracy": trained.accuracy, "tested": len(trained.labels), "file": str(out)}, text)
 
 
 @cli.command()
@@ -135,6 +81,52 @@ def snap(model: Path, out: Path, frac: int | None, as_json: bool) -> None:
 
     report = snap_file(model, out, frac)
     tree = {**vars(report), "layers": [vars(layer) for layer in report.layers]}
+    show(as_json, tree, f"{report}\nsaved as {out}")
+
+
+@cli.command()
+@click.argument("model", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The model file to write.")
+@click.option(
+    "--bits", type=click.IntRange(1, 8), default=8, show_default=True, help="Bits of an activation."
+)
+@click.option(
+    "--data",
+    type=PATH,
+    metavar="X.NPY|DIR",
+    help="Inputs to look at; the samples that the file holds if left out.",
+)
+@click.option("--labels", type=PATH, metavar="Y.NPY", help="Their classes [N]; gives accuracies.")
+@click.option("--power-of-two", is_flag=True, help="Scales that are powers of two.")
+@_options
+def calibrate(
+    model: Path,
+    out: Path,
+    bits: int,
+    data: Path | None,
+    labels: Path | None,
+    power_of_two: bool,
+    as_json: bool,
+) -> None:
+    """Turn the real ReLUs between binary-weight layers of MODEL into integer codes.
+
+    Prints each activation's scale, and how many decisions that changed.
+
+    
+    Examples:
+        xnorhw calibrate trained.pt -o model.pt
+        xnorhw calibrate trained.pt --data images.npy --labels classes.npy --bits 4 -o model.pt
+    """
+    from xnorhw import load
+    from xnorhw.files import read_array, read_frames
+    from xnorhw.frontends.calibrating import calibrate_file
+
+    if labels is not None and data is None:
+        raise click.UsageError("--labels goes with --data")
+    values = None if data is None else read_frames(data, load(model).graph.input)
+    classes = None if labels is None else read_array(labels)
+    report = calibrate_file(model, out, bits, values, classes, power_of_two=power_of_two)
+    tree = {**vars(report), "activations": [vars(a) for a in report.activations]}
     show(as_json, tree, f"{report}\nsaved as {out}")
 
 
@@ -227,7 +219,8 @@ def build(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn MODEL into an accelerator: RTL, memories, benches, report.
+    """Turn MODEL into an accelerator: RTL, memories, benches, report.  The board "cpu" stands for
+    none: the C for a CPU alone, for a network that fits no board.
 
     \b
     Examples:
@@ -235,8 +228,10 @@ def build(
         xnorhw build --board pynq-z2 --target-fps 50000 --verify full digits.pt
         xnorhw build --board pynq-z2 --folding out/folding.json digits.pt -o out
         xnorhw build --board pynq-z2 --synth vitis digits.pt -o out
+        xnorhw build --board cpu resnet.pt -o out
     """
     from xnorhw import load
+    from xnorhw.emit.cpu_report import CpuReport
     from xnorhw.emit.report import report_text
     from xnorhw.synth import read_synthesis
 
@@ -255,19 +250,22 @@ def build(
             force=force,
             progress=progress,
         )
-    report, verdict = built.report, built.verdict
-    figures = read_synthesis(built.folder)
+    verdict = built.verdict
+    figures = None if built.for_cpu else read_synthesis(built.folder)
+    report = built.cpu_report if built.for_cpu else built.report
     tree = {
         "folder": str(out),
         "report": report.to_json(),
         "verdict": None if verdict is None else verdict.to_json(),
         "synthesis": figures,
     }
-    text = report_text(report) + ("" if verdict is None else f"\n\n{verdict_text(verdict, headed=False)}")
+    shown = report.text() if isinstance(report, CpuReport) else report_text(report)
+    text = shown + ("" if verdict is None else f"\n\n{verdict_text(verdict, headed=False)}")
     if verdict is not None and verdict.approximation is not None:
         text = f"{verdict.approximation}\n\n{text}"
     text += "" if figures is None else f"\n\n{synthesis_text(figures)}"
-    more = "" if level == "full" else f"; `xnorhw verify {out}` runs the RTL, too"
+    runs = "the C" if built.for_cpu else "the RTL"
+    more = "" if level == "full" else f"; `xnorhw verify {out}` runs {runs}, too"
     show(as_json, tree, f"{text}\n\nThe whole report: {out / 'report.html'}{more}")
 
 
@@ -311,10 +309,9 @@ def verify(
 @click.option(
     "--on",
     type=click.Choice(["device", "golden", "c", "hls", "rtl"]),
-    default="device",
-    show_default=True,
     help="The simulated device, driven through its registers and its DMA; the integer model; the C "
-    "for this CPU; the C++ for Vitis HLS; the RTL by itself.",
+    "for this CPU; the C++ for Vitis HLS; the RTL by itself.  [default: device, or c where the build "
+    "is for the CPU alone]",
 )
 @_options
 def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
@@ -329,6 +326,7 @@ def run(folder: Path, data: Path, on: Any, as_json: bool) -> None:
     from xnorhw.files import read_frames
 
     built = Build(folder)
+    on = on or ("c" if built.for_cpu else "device")
     values = read_frames(data, built.graph.input)
     with warnings.catch_warnings(record=True) as noticed, Progress() as progress:
         warnings.simplefilter("always", UserWarning)

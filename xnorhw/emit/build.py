@@ -11,15 +11,17 @@ import numpy.typing as npt
 from xnorhw import pack
 from xnorhw.board import Board
 from xnorhw.emit import engine, hls, hls_project, host, notebook, pynq, registers, rom, rtl, sim, vivado
+from xnorhw.emit.cpu_report import make_cpu_report
 from xnorhw.emit.report import make_report, report_html, report_json
 from xnorhw.emit.store import Samples, data_files, plan_bytes
 from xnorhw.emit.summary import Summary
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.registers import ABI_MAJOR, ABI_MINOR
+from xnorhw.ir.serial import dump_npz, encode
 from xnorhw.plan import folding_of, write_folding
 from xnorhw.plan.model import Plan
 
-__all__ = ["build_files", "build_hash"]
+__all__ = ["build_files", "build_hash", "cpu_files", "cpu_hash"]
 
 PREFIX = "accel"
 """What every generated module and memory file begins with."""
@@ -35,6 +37,34 @@ def build_hash(graph: IntGraph, plan: Plan) -> int:
     digest.update(plan_bytes(plan))
     digest.update(pack.weight_image(plan, graph))
     return int.from_bytes(digest.digest()[:HASH_BYTES], "big")
+
+
+def cpu_hash(graph: IntGraph) -> int:
+    """The 64-bit number that names a build for the CPU alone: the head of SHA-256 over its graph."""
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    digest = hashlib.sha256(dump_npz(encode(graph, arrays), arrays))
+    return int.from_bytes(digest.digest()[:HASH_BYTES], "big")
+
+
+def cpu_files(
+    summary: Summary,
+    graph: IntGraph,
+    samples: Samples,
+    scores: npt.NDArray[np.float32],
+    number: int,
+) -> dict[str, bytes]:
+    """The files of a build for the CPU alone, as ``build_files`` gives those of an accelerator.
+
+    ``scores``: golden's for the samples.
+    """
+    report = make_cpu_report(graph, summary, number)
+    return {
+        **{name: text.encode("utf-8") for name, text in engine.engine_files(graph, prefix=PREFIX).items()},
+        **engine.vectors(graph, samples.codes.astype(np.int64), scores),
+        **data_files(graph, None, samples),
+        "report.json": report.json(),
+        "report.html": report.html(None),
+    }
 
 
 def build_files(

@@ -48,7 +48,8 @@ _OPEN_FOLDERS = frozenset({"work", "__pycache__"})
 class BuildInfo:
     """What was built, from what: the contents of build.json.
 
-    ``build_hash`` is the 64-bit number that the registers show.  ``model_sha256`` is that
+    ``build_hash`` is the 64-bit number that the registers show.  A build for the CPU alone has
+    the board "cpu" and no clock.  ``model_sha256`` is that
     of model.pt.  ``files`` maps each hashed file's path to its SHA-256.
     """
 
@@ -57,7 +58,7 @@ class BuildInfo:
     model_sha256: str
     frames: int
     target_fps: float | None
-    clock_mhz: float
+    clock_mhz: float | None
     folding: str
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str], ...] = ()
@@ -219,7 +220,9 @@ def read_info(folder: Path) -> BuildInfo:
             model_sha256=str(tree["input"]["sha256"]),
             frames=int(tree["options"]["frames"]),
             target_fps=tree["options"]["target_fps"],
-            clock_mhz=float(tree["options"]["clock_mhz"]),
+            clock_mhz=None
+            if tree["options"]["clock_mhz"] is None
+            else float(tree["options"]["clock_mhz"]),
             folding=str(tree["options"]["folding"]),
             versions=tuple(sorted(tree["versions"].items())),
             files=tuple(sorted(tree["files"].items())),

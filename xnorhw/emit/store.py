@@ -23,7 +23,7 @@ from xnorhw.ir.serial import SerialError, decode, dump_npz, encode, load_npz
 from xnorhw.plan import model as plan_model
 from xnorhw.plan.model import Plan
 
-__all__ = ["Samples", "StoredBuild", "data_files", "read_build"]
+__all__ = ["CPU", "Samples", "StoredBuild", "data_files", "read_build"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,9 @@ _GRAPH_CLASSES = (
     float_graph.Input,
     geometry.Pads,
     geometry.WindowGeometry,
+    int_graph.Add,
+    int_graph.BoxSum,
+    int_graph.Concat,
     int_graph.FullProduct,
     int_graph.HostAffine,
     int_graph.HostBatchNorm,
@@ -40,9 +43,12 @@ _GRAPH_CLASSES = (
     int_graph.IntNode,
     int_graph.Lookup,
     int_graph.MaxPool,
+    int_graph.Multiply,
     int_graph.Product,
+    int_graph.Requant,
     int_graph.Reshape,
     int_graph.RoundingDependent,
+    int_graph.SumPool,
     int_graph.Tensor,
     int_graph.Term,
     int_graph.Threshold,
@@ -61,19 +67,27 @@ _PLAN_CLASSES = (
     plan_model.Frame,
     plan_model.Job,
     plan_model.LayerPlan,
+    plan_model.LevelUnit,
     plan_model.MatrixUnit,
     plan_model.Plan,
+    plan_model.PlaneUnit,
     plan_model.PoolUnit,
+    plan_model.RequantUnit,
     plan_model.Resources,
     plan_model.Segment,
     plan_model.StartRom,
     plan_model.Stream,
+    plan_model.SumPoolUnit,
+    plan_model.TermsUnit,
     plan_model.WeightImage,
     plan_model.WeightRom,
     plan_model.Window,
 )
 
 _DESIGN_CLASSES = (vivado.BlockDesign, vivado.Cell, vivado.Link, vivado.Segment)
+
+CPU = "cpu"
+"""What stands in place of a board in a build for the CPU alone."""
 
 DESIGN = "vivado/design.json"
 
@@ -97,22 +111,34 @@ class Samples:
 class StoredBuild:
     """What a build folder holds; ``model`` is the path of the model file as it was given.
 
-    ``design`` is the block design around the network; None in folders from before there was one.
+    ``accelerator`` is None in a build for the CPU alone.  ``design`` is the block design around
+    the network; None there, and in folders from before there was one.
     """
 
     folder: Path
     info: BuildInfo
     graph: IntGraph
-    plan: Plan
+    accelerator: Plan | None
     samples: Samples
     model: Path
     design: vivado.BlockDesign | None
 
+    @property
+    def plan(self) -> Plan:
+        """The accelerator's plan.  Raises XnorhwError where the build is for the CPU alone."""
+        if self.accelerator is None:
+            raise XnorhwError(
+                "is a build for the CPU alone: it has no accelerator",
+                module=str(self.folder),
+                remedy="Run it with --on c or --on golden, or build for a board: see `xnorhw boards`",
+            )
+        return self.accelerator
+
 
 def data_files(
-    graph: IntGraph, plan: Plan, samples: Samples, design: vivado.BlockDesign | None = None
+    graph: IntGraph, plan: Plan | None, samples: Samples, design: vivado.BlockDesign | None = None
 ) -> dict[str, bytes]:
-    """graph.npz, plan.json, samples.npz and, where a block design is given, vivado/design.json."""
+    """graph.npz, samples.npz, with a plan plan.json, with a block design vivado/design.json."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     tree = encode(graph, arrays)
     kept: dict[str, npt.NDArray[Any]] = {"codes": samples.codes, "sums": samples.sums}
@@ -120,9 +146,10 @@ def data_files(
         kept["labels"] = samples.labels
     files = {
         "graph.npz": dump_npz(tree, arrays),
-        "plan.json": plan_bytes(plan),
         "samples.npz": dump_npz({"real": samples.real}, kept),
     }
+    if plan is not None:
+        files["plan.json"] = plan_bytes(plan)
     return files if design is None else {**files, DESIGN: json_bytes(encode(design, {}))}
 
 
@@ -136,7 +163,10 @@ def read_build(folder: Path) -> StoredBuild:
     info = read_info(folder)
     graph_tree, graph_arrays = _npz(folder, "graph.npz")
     sample_tree, sample_arrays = _npz(folder, "samples.npz")
-    plan_tree = _json(folder, "plan.json")
+    cpu = info.board == CPU
+    plan = (
+        None if cpu else _decoded(folder, "plan.json", _json(folder, "plan.json"), {}, _PLAN_CLASSES, Plan)
+    )
     try:
         samples = Samples(
             sample_arrays["codes"].astype(np.int32),
@@ -150,7 +180,7 @@ def read_build(folder: Path) -> StoredBuild:
         folder,
         info,
         _decoded(folder, "graph.npz", graph_tree, graph_arrays, _GRAPH_CLASSES, IntGraph),
-        _decoded(folder, "plan.json", plan_tree, {}, _PLAN_CLASSES, Plan),
+        plan,
         samples,
         folder / "model.pt",
         _design(folder) if (folder / DESIGN).exists() else None,
