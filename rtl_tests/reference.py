@@ -8,7 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["WindowShape", "convert", "join", "matrix", "pool", "split", "starts", "window"]
+__all__ = [
+    "WindowShape",
+    "convert",
+    "join",
+    "levels",
+    "matrix",
+    "planes",
+    "pool",
+    "requant",
+    "split",
+    "starts",
+    "sum_pool",
+    "terms",
+    "window",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -131,10 +145,39 @@ def matrix(activations: Ints, weights: Ints, starts_: Ints, bipolar: bool, thres
 
 
 def pool(taps: Ints, invert: Ints) -> Ints:
-    """OR over axis 1 of bits [windows, taps, lanes], AND where ``invert`` [windows, lanes] is 1."""
+    """Maximum over axis 1 of codes [windows, taps, lanes], minimum where ``invert`` [windows, lanes] is 1."""
     low = taps.min(axis=1)
     high = taps.max(axis=1)
     return np.where(invert == 1, low, high)
+
+
+def sum_pool(taps: Ints, bipolar: bool) -> Ints:
+    """Sum over axis 1 of taps [windows, taps, lanes]; bipolar ones are bits for -1 and +1."""
+    values: Ints = (2 * taps - 1 if bipolar else taps).sum(axis=1)
+    return values
+
+
+def levels(sums: Ints, table: Ints, flip: Ints) -> Ints:
+    """How many levels [words, lanes, levels] each sum [words, lanes] has passed: where (s >= t) differs
+    from ``flip`` [words, lanes]."""
+    passed = (sums[:, :, None] >= table) != (flip[:, :, None] == 1)
+    return passed.sum(axis=2, dtype=np.int64)
+
+
+def requant(total: int, multiplier: int, addend: int, shift: int, low: int, high: int) -> int:
+    """One code; Python's integers, which no product leaves."""
+    return min(max((total * multiplier + addend) >> shift, low), high)
+
+
+def terms(sums: Ints, coefficients: Sequence[int]) -> Ints:
+    """Sums [results, terms, lanes] times their coefficients, added."""
+    total: Ints = (sums * np.array(coefficients, np.int64)[None, :, None]).sum(axis=1)
+    return total
+
+
+def planes(codes: Ints, levels_: Sequence[int]) -> Ints:
+    """Bits [pixels, terms, folds, lanes] of codes of that shape: code > the term's level."""
+    return (codes > np.array(levels_, np.int64)[None, :, None, None]).astype(np.int64)
 
 
 def starts(

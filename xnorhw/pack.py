@@ -13,11 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import IntGraph, Product
+from xnorhw.ir.int_graph import IntGraph, Product, Threshold
 from xnorhw.ir.types import IntType
 from xnorhw.plan.layers import ChipLayer, chip_layers
-from xnorhw.plan.model import MatrixUnit, Plan, StartRom, Stream, Unit, WeightRom
+from xnorhw.plan.model import (
+    LevelUnit,
+    MatrixUnit,
+    Plan,
+    RequantUnit,
+    StartRom,
+    Stream,
+    Unit,
+    WeightRom,
+)
 from xnorhw.plan.starts import flipped_weights, start_values
+from xnorhw.plan.tables import level_values, quantiser_of
 
 __all__ = [
     "bits_from_words",
@@ -27,6 +37,7 @@ __all__ = [
     "start_lanes",
     "start_words",
     "stream_words",
+    "table_words",
     "unpack_results",
     "unpack_stream",
     "unpack_weight_words",
@@ -63,29 +74,40 @@ def _layer_of(plan: Plan, graph: IntGraph, rom: Unit) -> _Layer:
 
 
 def _lane_bits(layer: _Layer) -> Bits:
-    """Weight bits [groups, folds, PE, SIMD] in the order in which a matrix unit reads them."""
-    unit = layer.matrix
-    weights = flipped_weights(layer.chip)
-    out, channels = weights.shape[:2]
-    taps = layer.chip.product.geometry.taps
+    """Weight bits [groups, terms, folds, PE, SIMD] in the order in which a matrix unit reads them."""
+    unit, terms = layer.matrix, layer.chip.terms
+    groups, taps = unit.groups // terms, layer.chip.product.geometry.taps
     per_tap = unit.simd * unit.folds // taps
-    rows = np.ones((unit.groups * unit.pe, taps, per_tap), np.uint8)  # a padded lane's weight is 1
-    rows[:out, :, :channels] = (weights > 0).transpose(0, 2, 3, 1).reshape(out, taps, channels)
-    lanes = rows.reshape(unit.groups, unit.pe, unit.folds, unit.simd)
-    return np.ascontiguousarray(lanes.transpose(0, 2, 1, 3))
+    # a padded lane's weight is 1
+    rows = np.ones((terms, groups * unit.pe, taps, per_tap), np.uint8)
+    for term in range(terms):
+        weights = flipped_weights(layer.chip, term)
+        out, channels = weights.shape[:2]
+        rows[term, :out, :, :channels] = (weights > 0).transpose(0, 2, 3, 1).reshape(out, taps, channels)
+    lanes = rows.reshape(terms, groups, unit.pe, unit.folds, unit.simd)
+    return np.ascontiguousarray(lanes.transpose(1, 0, 3, 2, 4))
 
 
 def weight_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
-    """The words of ``rom``, ``rom.width`` bits each: channel groups outermost, then folds."""
+    """The words of ``rom``, ``rom.width`` bits each: channel groups outermost, then terms, then folds.
+
+    Where the rom feeds what makes codes of sums these are ``table_words``.
+    """
+    if next(e.port for e in plan.edges if e.source == rom.name) != "weights":
+        return table_words(plan, graph, rom)
     bits = _lane_bits(_layer_of(plan, graph, rom))
     return words_from_bits(bits.reshape(-1, rom.width))
 
 
-def unpack_weight_words(words: list[int], unit: MatrixUnit, product: Product) -> npt.NDArray[np.int8]:
-    """The inverse of ``weight_words``: the (flipped) weights [O, I, kh, kw] in {-1, +1}."""
+def unpack_weight_words(
+    words: list[int], unit: MatrixUnit, product: Product, term: int = 0
+) -> npt.NDArray[np.int8]:
+    """The inverse of ``weight_words``: a term's (flipped) weights [O, I, kh, kw] in {-1, +1}."""
     out, channels, kh, kw = product.terms[0].weight.shape
-    bits = bits_from_words(words, unit.pe * unit.simd).reshape(unit.groups, unit.folds, unit.pe, unit.simd)
-    rows = bits.transpose(0, 2, 1, 3).reshape(unit.groups * unit.pe, kh * kw, -1)
+    terms = len(product.terms)
+    bits = bits_from_words(words, unit.pe * unit.simd)
+    lanes = bits.reshape(unit.groups // terms, terms, unit.folds, unit.pe, unit.simd)[:, term]
+    rows = lanes.transpose(0, 2, 1, 3).reshape(unit.groups // terms * unit.pe, kh * kw, -1)
     weights = rows[:out, :, :channels].reshape(out, kh, kw, channels).transpose(0, 3, 1, 2)
     return (2 * weights.astype(np.int8) - 1).astype(np.int8)
 
@@ -94,15 +116,17 @@ def unpack_weight_words(words: list[int], unit: MatrixUnit, product: Product) ->
 
 
 def start_lanes(plan: Plan, graph: IntGraph, rom: StartRom) -> Values:
-    """The start values of ``rom`` [words, PE]: for each position class the channel groups."""
+    """The start values of ``rom`` [words, PE]: for each position class the channel groups' terms."""
     layer = _layer_of(plan, graph, rom)
-    unit = layer.matrix
-    table = start_values(layer.chip)
-    if table.shape[0] != rom.classes:
-        raise AssertionError(f"{rom.name}: {table.shape[0]} position classes, the plan has {rom.classes}")
-    lanes = np.zeros((rom.classes, unit.groups * unit.pe), np.int64)
-    lanes[:, : table.shape[1]] = table
-    return lanes.reshape(-1, unit.pe)
+    unit, terms = layer.matrix, layer.chip.terms
+    lanes = np.zeros((rom.classes, terms, unit.groups // terms * unit.pe), np.int64)
+    for term in range(terms):
+        table = start_values(layer.chip, term)
+        if table.shape[0] != rom.classes:
+            raise AssertionError(f"{rom.name}: {table.shape[0]} position classes, the plan has {rom.classes}")
+        lanes[:, term, : table.shape[1]] = table
+    shaped = lanes.reshape(rom.classes, terms, unit.groups // terms, unit.pe)
+    return np.ascontiguousarray(shaped.transpose(0, 2, 1, 3)).reshape(-1, unit.pe)
 
 
 def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
@@ -115,38 +139,95 @@ def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
     return words_from_lanes(lanes, bits)
 
 
+# --- tables --------------------------------------------------------------------------------
+
+
+def table_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
+    """The words of a table of levels or factors: positions outermost, then channel groups.
+
+    ``plan.model.LevelUnit`` and ``RequantUnit`` say how a lane is packed.
+    """
+    target = next(e.target for e in plan.edges if e.source == rom.name)
+    unit = plan.unit(target)
+    assert isinstance(unit, LevelUnit | RequantUnit)
+    codes = next(job.writes for job in plan.jobs if job.unit == target)
+    quantiser, (low, high) = quantiser_of(chip_layers(graph), codes)
+    # a lane past the last channel is all zeros
+    if isinstance(quantiser, Threshold):
+        assert isinstance(unit, LevelUnit)
+        levels, flip = level_values(quantiser, low, high)
+        flips = np.broadcast_to(flip.astype(np.int64)[None, :, None], (*levels.shape[:2], 1))
+        fields = [(levels, unit.in_bits), (flips, 1)]
+    else:
+        assert isinstance(unit, RequantUnit)
+        fields = [
+            (quantiser.multiplier[None, :, None], unit.multiplier_bits),
+            (quantiser.addend[None, :, None], unit.addend_bits),
+        ]
+    positions, channels = fields[0][0].shape[:2]
+    parts = [_spread(values, bits).reshape(positions, channels, -1) for values, bits in fields]
+    lanes = np.concatenate(parts, axis=2)
+    padded = np.zeros((positions, ceil_div(channels, unit.lanes) * unit.lanes, lanes.shape[2]), np.uint8)
+    padded[:, :channels] = lanes
+    return words_from_bits(padded.reshape(rom.depth, rom.width))
+
+
 # --- the weight image ----------------------------------------------------------------------
 
 
 def weight_image(plan: Plan, graph: IntGraph) -> bytes:
-    """All layers' starts and weights in the order of consumption; see ``plan.image``."""
+    """All layers' starts, tables and weights in the order of consumption; see ``plan.image``."""
     image = bytearray(plan.image.total_bytes)
-    roms = {e.target: {} for e in plan.edges if e.port in ("weights", "starts")}  # type: dict[str, dict[str, Any]]
-    for edge in plan.edges:
-        if edge.port in ("weights", "starts"):
-            roms[edge.target][edge.port] = plan.unit(edge.source)
-    cache: dict[str, tuple[list[int], list[int]]] = {}
+    groups: dict[str, int] = {}
     for segment in plan.image.segments:
-        layer = next(x for x in plan.layers if x.name == segment.layer)
-        weights, starts = roms[layer.matrix]["weights"], roms[layer.matrix]["starts"]
-        if layer.name not in cache:
-            cache[layer.name] = weight_words(plan, graph, weights), start_words(plan, graph, starts)
-        weight_list, start_list = cache[layer.name]
-        unit = plan.unit(layer.matrix)
-        assert isinstance(unit, MatrixUnit)
-        own = weight_list[segment.group * unit.folds : (segment.group + 1) * unit.folds]
-        data = _bytes(start_list[segment.group :: unit.groups], starts.width, segment.start_bytes)
-        data += _bytes(own, weights.width, segment.weight_bytes)
+        groups[segment.layer] = segment.group + 1
+    roms = {name: _roms_of(plan, graph, name) for name in groups}
+    for segment in plan.image.segments:
+        data = b""
+        for rom in roms[segment.layer]:
+            own = rom.of_group(segment.group, groups[segment.layer])
+            data += b"".join(word.to_bytes(ceil_div(rom.width, 8), "little") for word in own)
+        if len(data) != segment.start_bytes + segment.weight_bytes:
+            raise AssertionError(f"{segment.layer}: a group's words are not the bytes of its segment")
         image[segment.offset : segment.offset + len(data)] = data
     return bytes(image)
 
 
-def _bytes(words: list[int], width: int, size: int) -> bytes:
-    word_bytes = ceil_div(width, 8)
-    data = b"".join(w.to_bytes(word_bytes, "little") for w in words)
-    if len(data) > size:
-        raise AssertionError(f"a group's {len(data)} bytes do not fit into its {size}")
-    return data.ljust(size, b"\0")
+@dataclass(frozen=True)
+class _Rom:
+    """A ROM's words: for each position class the channel groups, ``run`` words each."""
+
+    width: int
+    words: list[int]
+    run: int
+
+    def of_group(self, group: int, groups: int) -> list[int]:
+        """The words of one group, class after class."""
+        step = groups * self.run
+        starts = range(group * self.run, len(self.words), step)
+        return [word for at in starts for word in self.words[at : at + self.run]]
+
+
+def _roms_of(plan: Plan, graph: IntGraph, name: str) -> list[_Rom]:
+    """The ROMs of a layer, or those of a pool, in the order of a segment: weights come last."""
+    found: list[_Rom] = []
+    weights: list[_Rom] = []
+    matrices = {layer.matrix: layer.name for layer in plan.layers}
+    reads = {job.unit: job.reads for job in plan.jobs}
+    for edge in plan.edges:
+        rom = None if edge.source == "input" else plan.unit(edge.source)
+        if matrices.get(edge.target) == name and isinstance(rom, WeightRom | StartRom):
+            layer = _layer_of(plan, graph, rom)
+            terms = layer.chip.terms
+            if isinstance(rom, StartRom):
+                found.append(_Rom(rom.width, start_words(plan, graph, rom), terms))
+            else:
+                run = terms * layer.matrix.folds
+                weights.append(_Rom(rom.width, weight_words(plan, graph, rom), run))
+        elif edge.port in ("levels", "factors") and reads[edge.target] == name:
+            assert isinstance(rom, WeightRom)
+            found.append(_Rom(rom.width, table_words(plan, graph, rom), 1))
+    return [*found, *weights]
 
 
 # --- words ---------------------------------------------------------------------------------
@@ -175,9 +256,13 @@ def split_words(words: list[int], lanes: int, bits: int) -> list[list[int]]:
 
 def words_from_lanes(lanes: Values, bits: int) -> list[int]:
     """[words, lanes] integers -> words of ``bits`` bits a lane, two's complement."""
+    return words_from_bits(_spread(lanes, bits).reshape(len(lanes), -1))
+
+
+def _spread(values: Values, bits: int) -> Bits:
+    """The bits of each value, two's complement, lowest first: one axis more."""
     shifts = np.arange(bits, dtype=np.int64)
-    spread = ((lanes[:, :, None] >> shifts) & 1).astype(np.uint8)
-    return words_from_bits(spread.reshape(len(lanes), -1))
+    return ((values[..., None] >> shifts) & 1).astype(np.uint8)
 
 
 def lanes_from_words(words: list[int], lanes: int, bits: int, signed: bool) -> Values:

@@ -46,6 +46,7 @@ def _emitted(case: UnitCase, prefix: str) -> dict[str, str]:
     with (
         mock.patch.object(hls, "weight_words", lambda *_: list(case.weights)),
         mock.patch.object(hls, "start_words", lambda *_: list(case.starts)),
+        mock.patch.object(hls, "table_words", lambda *_: list(case.table)),
     ):
         return hls.files(case.plan, _GRAPH, prefix)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from rtl_tests.hls.code_cases import quantisers, sum_pools, terms
 from rtl_tests.hls.program import Outcome, kept, run_cases, stages_text, watched
 from rtl_tests.hls.unit_cases import UnitCase, codes, converters, matrices, pools, windows
 from xnorhw.plan.hls import hls_design
@@ -23,7 +24,17 @@ from xnorhw.plan.hls_model import Stage
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
 
-CASES: tuple[UnitCase, ...] = (*converters(), *codes(), *windows(), *matrices(), *pools())
+CASES: tuple[UnitCase, ...] = (
+    *converters(),
+    *codes(),
+    *windows(),
+    *matrices(),
+    *pools(),
+    *sum_pools(),
+    *terms(),
+    *quantisers(),
+)
+BOTH = (False, True)
 BY_NAME = {case.name: case for case in CASES}
 
 
@@ -58,8 +69,19 @@ def test_the_cases_reach_every_form() -> None:
     texts = [stages_text(case) for case in CASES]
     assert len(BY_NAME) == len(CASES)
     assert {stage.kind for stage in stages} == {
-        "convert", "codes", "lines", "taps", "replay", "matrix", "pool"
+        "convert", "codes", "lines", "taps", "replay", "matrix", "pool", "sum_pool", "planes", "terms",
+        "levels", "requant",
     }  # fmt: skip
+    pools = [stage.unit for stage in stages if stage.kind == "pool"]
+    assert {(u.bits > 1, u.tap_groups > 1) for u in pools} == {(a, b) for a in BOTH for b in BOTH}
+    sums = [stage.unit for stage in stages if stage.kind == "sum_pool"]
+    assert {(u.in_bipolar, u.in_signed) for u in sums} == {(True, False), (False, True), (False, False)}
+    assert {u.tap_groups > 1 for u in sums} == {u.taps_per_word > 1 for u in sums} == set(BOTH)
+    weighted = [stage.unit for stage in stages if stage.kind == "terms"]
+    assert {(u.doubles, len(u.coefficients) > 1) for u in weighted} == {(a, b) for a in BOTH for b in BOTH}
+    for kind in ("levels", "requant"):
+        tables = {(s.table.depth > 1, s.rounds > 1) for s in stages if s.kind == kind}
+        assert tables == {(True, True), (True, False), (False, True)}
     forms = {(s.plain, s.widens, s.flushes, s.grain == 1, s.tail_bits < s.out_bits)
              for s in stages if s.kind == "convert"}  # fmt: skip
     for form in (

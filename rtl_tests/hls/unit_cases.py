@@ -35,7 +35,18 @@ from xnorhw.plan.model import (
     Window,
 )
 
-__all__ = ["FRAMES", "UnitCase", "codes", "converters", "matrices", "pools", "windows"]
+__all__ = [
+    "FRAMES",
+    "UNIT",
+    "UnitCase",
+    "codes",
+    "converters",
+    "in_frames",
+    "matrices",
+    "pools",
+    "unit_plan",
+    "windows",
+]
 
 FRAMES = 3
 UNIT = "unit"
@@ -51,9 +62,10 @@ class UnitCase:
     given: tuple[tuple[int, ...], ...]
     weights: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
+    table: tuple[int, ...] = ()
 
 
-def _plan(
+def unit_plan(
     unit: Unit,
     taken: Stream,
     given: Stream,
@@ -124,7 +136,7 @@ def _converter(shape: Shape, packets: int) -> UnitCase:
     into = Stream("input", shape.taken, 1, shape.taken, words[0])
     out = Stream("output", shape.given, 1, shape.given, words[1])
     name = f"{shape}n{packets}"
-    return UnitCase(name, _plan(unit, into, out, words, packets), tuple(taken), tuple(given))
+    return UnitCase(name, unit_plan(unit, into, out, words, packets), tuple(taken), tuple(given))
 
 
 # --- windows ---------------------------------------------------------------------------------
@@ -221,7 +233,7 @@ def _window(name: str, shape: WindowShape, depth: int, block: bool, code_bits: i
     into = Stream("input", shape.lanes, lane_bits, channels, shape.size[0] * shape.size[1])
     out_lanes = shape.lanes * shape.taps_per_word
     out = Stream("output", out_lanes, shape.bits, out_lanes, shape.out_words)
-    plan = _plan(unit, into, out, (shape.in_words, shape.out_words))
+    plan = unit_plan(unit, into, out, (shape.in_words, shape.out_words))
     return UnitCase(name, plan, taken, given)
 
 
@@ -304,11 +316,12 @@ def _matrix(unit: Matrix, row_class: tuple[int, ...], column_class: tuple[int, .
     words = len(taken) // FRAMES, len(given) // FRAMES
     into = Stream("input", unit.simd, unit.act_bits, count, pixels)
     out = Stream("output", unit.pe, unit.out_bits, unit.pe * unit.groups, pixels)
-    plan = _plan(planned, into, out, words, roms=roms)
-    return UnitCase(name, plan, _frames(taken), _frames(given), weight_words, start_words)
+    plan = unit_plan(planned, into, out, words, roms=roms)
+    return UnitCase(name, plan, in_frames(taken), in_frames(given), weight_words, start_words)
 
 
-def _frames(words: list[int]) -> tuple[tuple[int, ...], ...]:
+def in_frames(words: list[int]) -> tuple[tuple[int, ...], ...]:
+    """Words cut into ``FRAMES`` frames of one length."""
     size = ceil_div(len(words), FRAMES)
     return tuple(tuple(words[i * size : (i + 1) * size]) for i in range(FRAMES))
 
@@ -323,19 +336,11 @@ def pools() -> list[UnitCase]:
 
 
 def _pool(shape: test_pool.Shape, pixels: int) -> UnitCase:
-    generator = np.random.default_rng(list(str(shape).encode()))
-    size = (FRAMES * pixels * shape.words, shape.groups * shape.taps, shape.lanes)
-    # few ones in some windows and few zeros in others, so that OR and AND both take both values
-    share = generator.choice([0.1, 0.5, 0.9], (size[0], 1, shape.lanes))
-    taps = (generator.random(size) < share).astype(np.int64)
-    inverted = np.array(shape.invert_bits * FRAMES * pixels)
-    words = taps.reshape(-1, shape.taps * shape.lanes)
-    taken = [join(list(word), 1) for word in words]
-    given = [join(list(word), 1) for word in reference.pool(taps, inverted)]
+    taken, given = test_pool._pixels(shape, FRAMES * pixels, str(shape))
     invert = join(sum(shape.invert_bits, []), 1)
-    unit = PoolUnit(UNIT, shape.lanes, shape.taps, shape.groups, shape.words, f"{invert:x}")
+    unit = PoolUnit(UNIT, shape.lanes, shape.taps, shape.groups, shape.words, f"{invert:x}", shape.bits)
     channels = shape.lanes * shape.words
-    into = Stream("input", shape.lanes * shape.taps, 1, channels, pixels)
-    out = Stream("output", shape.lanes, 1, channels, pixels)
-    plan = _plan(unit, into, out, (len(taken) // FRAMES, len(given) // FRAMES))
-    return UnitCase(str(shape), plan, _frames(taken), _frames(given))
+    into = Stream("input", shape.lanes * shape.taps, shape.bits, channels, pixels)
+    out = Stream("output", shape.lanes, shape.bits, channels, pixels)
+    plan = unit_plan(unit, into, out, (len(taken) // FRAMES, len(given) // FRAMES))
+    return UnitCase(str(shape), plan, in_frames(taken), in_frames(given))

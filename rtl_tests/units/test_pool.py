@@ -1,4 +1,5 @@
-"""xh_pool: OR and AND per lane, taps in one word and in several, several channel words."""
+"""xh_pool: OR and AND, maximum and minimum per lane, taps in one word and in several, several channel
+words."""
 
 from __future__ import annotations
 
@@ -23,9 +24,10 @@ class Shape:
     groups: int
     words: int
     invert: str
+    bits: int = 1
 
     def __str__(self) -> str:
-        return f"l{self.lanes}t{self.taps}g{self.groups}w{self.words}{self.invert}"
+        return f"l{self.lanes}b{self.bits}t{self.taps}g{self.groups}w{self.words}{self.invert}"
 
     @property
     def invert_bits(self) -> list[list[int]]:
@@ -49,6 +51,16 @@ SHAPES = (
     Shape(3, 2, 3, 3, "words"),
     Shape(64, 1, 4, 2, "all"),
     Shape(65, 4, 1, 1, "mixed"),
+    Shape(1, 1, 1, 1, "none", 2),
+    Shape(8, 1, 4, 1, "none", 2),
+    Shape(4, 4, 1, 1, "all", 8),
+    Shape(4, 2, 2, 1, "mixed", 3),
+    Shape(3, 3, 3, 2, "mixed", 4),
+    Shape(5, 9, 1, 3, "words", 2),
+    Shape(6, 1, 9, 4, "words", 3),
+    Shape(3, 2, 3, 3, "words", 5),
+    Shape(2, 5, 2, 2, "all", 8),
+    Shape(9, 1, 1, 2, "words", 2),
 )
 
 
@@ -58,14 +70,19 @@ def _pixels(shape: Shape, pixels: int, seed: str) -> tuple[list[int], list[int]]
     size = (pixels * shape.words, shape.groups * shape.taps, shape.lanes)
     # few ones in some windows and few zeros in others, so that OR and AND both take both values
     share = generator.choice([0.1, 0.5, 0.9], (size[0], 1, shape.lanes))
-    taps = (generator.random(size) < share).astype(np.int64)
+    highest = (1 << shape.bits) - 1
+    taps = np.where(
+        generator.random(size) < share,
+        highest - generator.integers(0, (highest + 1) // 2, size),
+        generator.integers(0, (highest + 1) // 2, size),
+    )
     inverted = np.array(shape.invert_bits * pixels)
     taken = [
-        join(list(word.flatten()), 1)
+        join(list(word.flatten()), shape.bits)
         for window in taps
         for word in window.reshape(shape.groups, shape.taps * shape.lanes)
     ]
-    given = [join(list(word), 1) for word in pool(taps, inverted)]
+    given = [join(list(word), shape.bits) for word in pool(taps, inverted)]
     return taken, given
 
 
@@ -89,13 +106,16 @@ async def windows(dut: Any, shape: Shape, stalls: Stalls) -> None:
 @cocotb.test()
 @cocotb.parametrize(shape=named(SHAPES))
 async def rate(dut: Any, shape: Shape) -> None:
-    """A word in every clock."""
+    """A word in every clock, and the stages that the page on the unit names."""
     bench = Bench(dut, str(shape), STALLS[0])
     await bench.start()
     taken, given = _pixels(shape, 20, "rate")
     bench.source.put(taken)
     assert await bench.receive(len(given), 20 + 2 * len(taken)) == given
-    assert bench.sink.clocks[-1] - bench.sink.clocks[0] == len(taken) - shape.groups
+    clocks = bench.sink.clocks
+    assert clocks[-1] - clocks[0] == len(taken) - shape.groups
+    stages = 0 if shape.bits == 1 else 2 if shape.taps > 1 else 1
+    assert clocks[0] == 1 + shape.groups + stages
 
 
 def cases() -> list[Case]:
@@ -110,8 +130,12 @@ def cases() -> list[Case]:
                 "TAP_GROUPS": str(shape.groups),
                 "WORDS_PER_PIXEL": str(shape.words),
                 "INVERT": bits(join(sum(shape.invert_bits, []), 1), shape.words * shape.lanes),
+                "BITS": str(shape.bits),
             },
-            (Port("s", shape.taps * shape.lanes, True), Port("m", shape.lanes, False)),
+            (
+                Port("s", shape.taps * shape.lanes * shape.bits, True),
+                Port("m", shape.lanes * shape.bits, False),
+            ),
         )
         for shape in SHAPES
     ]

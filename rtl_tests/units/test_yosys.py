@@ -15,16 +15,29 @@ from pathlib import Path
 import pytest
 
 from rtl_tests.runner import TOP, Case, run_bench, without
-from rtl_tests.units import test_fifo, test_mvu, test_pool, test_roms, test_width_converter, test_window
+from rtl_tests.units import (
+    test_codes,
+    test_fifo,
+    test_mvu,
+    test_pool,
+    test_roms,
+    test_sum_pool,
+    test_terms,
+    test_width_converter,
+    test_window,
+)
 from xnorhw import resources
 from xnorhw.sim.tools import verilator_environment
 
 NO_FILES: Mapping[str, str] = {}
 BENCHES = (
+    ("codes", test_codes.__name__, test_codes.cases(), NO_FILES),
     ("fifo", test_fifo.__name__, test_fifo.cases(), NO_FILES),
     ("mvu", test_mvu.__name__, test_mvu.cases(), NO_FILES),
     ("pool", test_pool.__name__, test_pool.cases(), NO_FILES),
     ("roms", test_roms.__name__, test_roms.cases(), test_roms.memories()),
+    ("sum_pool", test_sum_pool.__name__, test_sum_pool.cases(), NO_FILES),
+    ("terms", test_terms.__name__, test_terms.cases(), NO_FILES),
     ("width_converter", test_width_converter.__name__, test_width_converter.cases(), NO_FILES),
     ("window", test_window.__name__, test_window.cases(), NO_FILES),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plan import code_networks
 from tests.plan.networks import Conv, Linear, Pool, network
 from xnorhw.board import load_board
 from xnorhw.emit import hls
@@ -27,6 +28,7 @@ GOLDEN = {
     name: Path(__file__).parent / f"{name.removesuffix('.cpp')}.golden.cpp"
     for name in ("accel.cpp", "accel_stages.cpp")
 }
+GOLDEN_CODES = Path(__file__).parent / "accel_stages_codes.golden.cpp"
 ROOT = Path(__file__).resolve().parents[2]
 KEYWORDS = {"int", "for", "const", "void", "bool", "if", "else", "while", "return", "class", "template"}
 
@@ -60,9 +62,36 @@ def test_text_is_that_which_was_read_and_approved(built: tuple[Plan, IntGraph], 
     assert text == GOLDEN[name].read_text(encoding="utf-8")
 
 
+def with_codes() -> tuple[Plan, IntGraph]:
+    """Levels, a max-pool of codes, planes and terms, a multiplication, a sum pool, weights of two bits."""
+    layers: list[code_networks.Layer] = [
+        code_networks.Conv(3, codes=code_networks.Levels(3, "thermometer")),
+        code_networks.Max(),
+        code_networks.Conv(2, (1, 1), coefficients=(3, -1), planes=(0, 2), codes=code_networks.Multiply(5)),
+        code_networks.Average(code_networks.Levels(2)),
+        code_networks.Dense(2, coefficients=(1, 2)),
+    ]
+    graph, _ = code_networks.network((2, 6, 6), layers, code(4, False), seed=2)
+    pairs = (("layer0", 2, 6), ("layer2", 1, 3), ("layer4", 2, 1))
+    folding = Folding(
+        tuple(LayerFolding(*pair) for pair in pairs), (PoolFolding("pool1", 2), PoolFolding("pool3", 1))
+    )
+    return make_plan(graph, load_board("pynq-z2"), folding=folding), graph
+
+
+def test_text_of_codes_is_that_which_was_read_and_approved() -> None:
+    text = hls.files(*with_codes())["hls/accel_stages.cpp"]
+    if os.environ.get("XNORHW_REFRESH"):
+        GOLDEN_CODES.write_text(text, encoding="utf-8", newline="\n")
+    assert text == GOLDEN_CODES.read_text(encoding="utf-8")
+
+
 def test_the_approved_text_shows_every_kind_of_stage(built: tuple[Plan, IntGraph]) -> None:
     kinds = {stage.kind for stage in hls_design(built[0]).stages}
     assert kinds == {"convert", "codes", "lines", "taps", "replay", "matrix", "pool"}
+    more = hls_design(with_codes()[0]).stages
+    assert {stage.kind for stage in more} >= {"planes", "terms", "levels", "requant", "sum_pool"}
+    assert {stage.unit.bits for stage in more if stage.kind == "pool"} == {2}
 
 
 def test_text_is_clean(built: tuple[Plan, IntGraph]) -> None:

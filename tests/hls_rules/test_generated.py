@@ -9,6 +9,7 @@ import pytest
 
 from tests.hls_rules import check
 from tests.hls_rules.planted import rules
+from tests.plan.code_cases import CASES
 from tests.plan.networks import Conv, Layer, Linear, Pool, dense, digits, network, street_view
 from xnorhw.board import load_board
 from xnorhw.emit import hls
@@ -22,6 +23,8 @@ def graph(name: str) -> IntGraph:
     """A network that shows what the name says."""
     if name in ("digits", "street_view", "dense"):
         return {"digits": digits, "street_view": street_view, "dense": dense}[name]()
+    if name in CASES:
+        return CASES[name]()[0]
     layers: dict[str, tuple[tuple[int, int, int], list[Layer], int]] = {
         "dilated": ((3, 9, 11), [Conv(8, dilation=(2, 2)), Linear(10)], 8),
         "strided": ((2, 11, 13), [Conv(8, (3, 2), stride=(2, 3)), Conv(4, (1, 1)), Linear(3)], 8),
@@ -40,6 +43,7 @@ def graph(name: str) -> IntGraph:
 NAMES = (
     *("digits", "street_view", "dense", "dilated", "strided", "padded", "pad of ones", "overlapping pool"),
     *("ceiling pool", "ends in sums", "one pixel", "wide row"),
+    *CASES,
 )
 
 
@@ -76,7 +80,7 @@ def splits_nothing(pragma: str, before: str) -> bool:
     return max(dims if match[2] == "0" else dims[int(match[2]) - 1 :][:1]) == 1
 
 
-@pytest.mark.parametrize("name", ["digits", "overlapping pool"])
+@pytest.mark.parametrize("name", ["digits", "overlapping pool", "bases", "averages"])
 def test_every_pragma_that_matters_is_missed(name: str) -> None:
     """One pragma of each kind is taken out at a time; UNROLL is implied by PIPELINE, others only tune."""
     texts = dict(sources(name, 2000.0))
@@ -135,7 +139,25 @@ def test_every_pragma_that_matters_is_missed(name: str) -> None:
     ],
 )
 def test_planted_faults(rule: str, file: str, old: str, new: str) -> None:
-    texts = dict(sources("digits"))
+    assert_noticed("digits", rule, file, old, new)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "old", "new"),
+    [
+        ("bases", "carried", r"added \+= weighted;", "added = added * 3 + weighted;"),
+        ("bases", "stream-producer", r"if \(term == \d+\) target\.write\(result\);", ""),
+        ("averages", "carried", r"sum \+= before;", "sum = sum + before * 3;"),
+        ("codes of 2 bits", "carried", r"partial\[lane\] = most;", "partial[lane] = most / 3;"),
+    ],
+)
+def test_planted_faults_in_codes(name: str, rule: str, old: str, new: str) -> None:
+    assert_noticed(name, rule, "accel_stages.cpp", old, new)
+
+
+def assert_noticed(name: str, rule: str, file: str, old: str, new: str) -> None:
+    """The rules find ``old`` replaced by ``new`` in the sources of a network."""
+    texts = dict(sources(name, 2000.0 if name in CASES else None))
     changed, count = re.subn(old, new, texts[file], count=1)
     assert count == 1, f"{file} has no {old}"
     assert rule in rules(check({**texts, file: changed}))

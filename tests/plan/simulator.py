@@ -9,7 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xnorhw.plan.model import Converter, Fifo, MatrixUnit, Plan, PoolUnit, StartRom, WeightRom, Window
+from xnorhw.plan.model import (
+    Converter,
+    Fifo,
+    LevelUnit,
+    MatrixUnit,
+    Plan,
+    PlaneUnit,
+    PoolUnit,
+    RequantUnit,
+    StartRom,
+    SumPoolUnit,
+    TermsUnit,
+    WeightRom,
+    Window,
+)
+from xnorhw.plan.schedule import pool_latency, terms_latency
 
 
 class _Fifo:
@@ -173,6 +188,34 @@ class _Pool:
             self.group = (self.group + 1) % self.groups
 
 
+class _Pipeline:
+    """``stages`` registers, each of which moves on where the next one can take it; see xh_pipeline.
+
+    Of ``turns`` words the last makes the result.
+    """
+
+    def __init__(self, stages: int, turns: int = 1) -> None:
+        self.full = [False] * stages
+        self.turns = turns
+        self.turn = 0
+
+    def valid(self, offered: bool) -> bool:
+        return self.full[-1]
+
+    def ready(self, taken: bool, offered: bool) -> bool:
+        return taken or not all(self.full)
+
+    def step(self, push: bool, pop: bool) -> None:
+        free = pop
+        for i in reversed(range(len(self.full))):
+            free = free or not self.full[i]
+            if free:
+                before = self.full[i - 1] if i else push and self.turn == self.turns - 1
+                self.full[i] = before
+        if push:
+            self.turn = (self.turn + 1) % self.turns
+
+
 @dataclass(frozen=True)
 class Run:
     """The clock of each frame's last result beat, counted from the first input beat."""
@@ -192,7 +235,7 @@ def simulate(plan: Plan, frames: int, depths: dict[str, int] | None = None, limi
     """
     depths = depths or {}
     data = {e.source: e for e in plan.edges if e.port == "data"}
-    chain: list[_Fifo | _Converter | _Window | _Matrix | _Pool] = []
+    chain: list[_Fifo | _Converter | _Window | _Matrix | _Pool | _Pipeline] = []
     edge = data["input"]
     while True:
         assert isinstance(edge.storage, Fifo)
@@ -207,6 +250,17 @@ def simulate(plan: Plan, frames: int, depths: dict[str, int] | None = None, limi
             chain.append(_Window(unit, depths.get(unit.name, unit.depth)))
         elif isinstance(unit, MatrixUnit):
             chain.append(_Matrix(unit))
+        elif isinstance(unit, PlaneUnit):
+            pass  # a wire to this model
+        elif isinstance(unit, TermsUnit):
+            chain.append(_Pipeline(terms_latency(unit.coefficients), len(unit.coefficients)))
+        elif isinstance(unit, LevelUnit):
+            chain.append(_Pipeline(2))
+        elif isinstance(unit, RequantUnit):
+            chain.append(_Pipeline(4))
+        elif isinstance(unit, SumPoolUnit) or unit.bits > 1:
+            stages = pool_latency(8, True, unit.taps_per_word)
+            chain.append(_Pipeline(stages, unit.tap_groups))
         else:
             chain.append(_Pool(unit))
         edge = data[unit.name]

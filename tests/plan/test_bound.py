@@ -30,6 +30,19 @@ def test_each_layer_by_hand() -> None:
     assert bounds == [("layer0", 36 * 2 * 18), ("layer2", 9 * 2), ("layer3", 3)]
 
 
+def test_terms_are_done_in_turn() -> None:
+    """Twice or three times the clocks of one binary weight tensor."""
+    graph = network((3, 8, 8), [Conv(6), Linear(7)], code(8, True))
+    numbers = folding(("layer0", 4, 2), ("layer1", 3, 54))
+    once = dict(layer_bounds(graph, numbers))
+    nodes = list(graph.nodes)
+    for at, count in ((0, 2), (2, 3)):
+        op = nodes[at].op
+        nodes[at] = replace(nodes[at], op=replace(op, terms=op.terms * count))  # type: ignore[union-attr, arg-type]
+    bounds = dict(layer_bounds(replace(graph, nodes=tuple(nodes)), numbers))
+    assert bounds == {"layer0": 2 * once["layer0"], "layer1": 3 * once["layer1"]}
+
+
 def test_input_pixels_bound_a_layer_with_stride() -> None:
     graph = network((1, 9, 9), [Conv(2, (1, 1), stride=(3, 3)), Linear(2)])
     bounds = dict(layer_bounds(graph, folding(("layer0", 2, 1), ("layer1", 2, 18))))

@@ -13,17 +13,23 @@ from xnorhw.board import load_board
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import (
+    Add,
+    BoxSum,
+    Concat,
     FullProduct,
     IntGraph,
     IntNode,
     Lookup,
     MaxPool,
-    Product,
+    Multiply,
+    Requant,
+    Reshape,
+    SumPool,
     Tensor,
     Term,
     Threshold,
 )
-from xnorhw.ir.types import BIPOLAR, IntType, code, type_for_range
+from xnorhw.ir.types import BIPOLAR, Encoding, IntType, code, type_for_range
 from xnorhw.plan import make_plan
 from xnorhw.plan.layers import chip_input, chip_layers, chip_output
 
@@ -64,14 +70,40 @@ def test_grouped_products_are_refused() -> None:
     assert caught.value.module == "layer0"
 
 
-def test_several_terms_are_refused() -> None:
+def test_terms_are_weighed_behind_the_matrix_unit() -> None:
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
-    op = graph.nodes[0].op
-    assert isinstance(op, Product)
-    for terms in ((op.terms[0], op.terms[0]), (replace(op.terms[0], coefficient=2),)):
-        with pytest.raises(ModelError, match="terms") as caught:
-            chip_layers(changed(graph, 0, terms=terms))
-        assert caught.value.module == "layer0"
+    term = graph.nodes[0].op.terms[0]  # type: ignore[union-attr]
+    for terms in ((term, term), (replace(term, coefficient=2),)):
+        layer = chip_layers(changed(graph, 0, terms=terms))[0]
+        assert layer.weighted and not layer.in_matrix and layer.terms == len(terms)
+        assert layer.macs == len(terms) * chip_layers(graph)[0].macs
+    assert not chip_layers(graph)[0].weighted and chip_layers(graph)[0].in_matrix
+
+
+def test_planes_are_of_codes_alone() -> None:
+    graph = network((4, 4, 4), [Linear(3)], code(2, False))
+    term = graph.nodes[0].op.terms[0]  # type: ignore[union-attr]
+    plane = replace(term, plane=1)
+    layer = chip_layers(changed(graph, 0, terms=(plane,)))[0]
+    assert layer.planes == (1,) and layer.matrix_bipolar and not layer.act.is_bipolar
+    with pytest.raises(ModelError, match="others take them whole"):
+        chip_layers(changed(graph, 0, terms=(plane, term)))
+    with pytest.raises(ModelError, match="pads the planes"):
+        chip_layers(changed(graph, 0, terms=(plane,), pad_value=1))
+    for kind in (None, code(4, True)):
+        with pytest.raises(ModelError, match="which has none") as caught:
+            chip_layers(changed(network((4, 4, 4), [Linear(3)], kind), 0, terms=(plane,)))
+        assert caught.value.module == "layer0" and "--board cpu" not in caught.value.remedy
+
+
+def test_of_a_thermometer_code_the_number_of_ones_travels() -> None:
+    kind = IntType(5, False, Encoding.THERMOMETER)
+    layer = chip_layers(network((4, 4, 4), [Linear(3)], kind))[0]
+    assert (layer.act_bits, layer.act.max) == (3, 5)
+    with pytest.raises(ModelError, match="a matrix unit takes"):
+        wide = network((4, 4, 4), [Linear(3)])
+        wide = replace(wide, input_tensor=Tensor("input", (4, 4, 4), replace(code(16, False))))
+        chip_layers(wide)
 
 
 @pytest.mark.parametrize("kind", [code(9, False), IntType(4, True, BIPOLAR.encoding)])
@@ -81,20 +113,106 @@ def test_wide_inputs_are_refused(kind: IntType) -> None:
     assert caught.value.module == "layer0"
 
 
-def test_thresholds_of_several_levels_are_refused() -> None:
+def of_codes(levels: int, kind: IntType) -> IntGraph:
+    """A convolution, ``levels`` levels that make ``kind``, and a linear layer."""
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
-    table = np.zeros((1, 4, 3), np.int64)
-    with pytest.raises(ModelError, match="3 levels") as caught:
-        chip_layers(changed(graph, 1, table=table, strict=np.zeros(3, np.bool_)))
-    assert caught.value.module == "sign0"
+    table, strict = np.zeros((1, 4, levels), np.int64), np.zeros(levels, np.bool_)
+    graph = changed(graph, 1, table=table, strict=strict)
+    nodes = list(graph.nodes)
+    nodes[1] = replace(nodes[1], output=replace(nodes[1].output, type=kind))
+    return replace(graph, nodes=tuple(nodes))
 
 
-def test_thresholds_by_position_and_strict_ones_are_refused() -> None:
+def test_levels_that_the_chip_has_no_room_for_are_refused() -> None:
+    assert chip_layers(of_codes(15, code(4, False)))[0].in_matrix is False
+    for levels, kind, reason in (
+        (16, code(5, False), "16 levels"),
+        (4, code(2, False), "count past"),
+        (3, code(2, True), "it makes code:s2"),
+        (3, code(9, False), "it makes code:u9"),
+        (3, type_for_range(0, 7), "it makes twos"),
+    ):
+        with pytest.raises(ModelError, match=reason) as caught:
+            chip_layers(of_codes(levels, kind))
+        assert caught.value.module == "sign0"
+
+
+def test_multiplications_make_unsigned_codes() -> None:
+    graph = of_codes(3, code(8, False))
+    factors = np.ones(4, np.int64)
+
+    def made(low: int, high: int, kind: IntType) -> IntGraph:
+        node = graph.nodes[1]
+        op = Requant(factors, factors, 4, low, high)
+        node = replace(node, op=op, output=replace(node.output, type=kind))
+        return replace(graph, nodes=(graph.nodes[0], node, *graph.nodes[2:]))
+
+    layer = chip_layers(made(0, 255, code(8, False)))[0]
+    assert isinstance(layer.quantiser, Requant) and layer.threshold is None
+    for low, high, kind in ((-8, 7, code(8, False)), (0, 256, code(8, False)), (0, 1, BIPOLAR)):
+        with pytest.raises(ModelError, match="past") as caught:
+            chip_layers(made(low, high, kind))
+        assert caught.value.module == "sign0"
+
+
+def test_strict_levels_become_others() -> None:
+    """On integers s > t is s >= t + 1, and s < t is s <= t - 1."""
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
-    with pytest.raises(ModelError, match="position"):
+    plain, strict = (chip_layers(g)[0].threshold for g in (graph, changed(graph, 1, strict=np.ones(1, bool))))
+    assert plain is not None and strict is not None
+    assert (strict.table == plain.table + plain.direction[None, :, None]).all()
+    assert not strict.strict.any()
+
+
+def test_a_table_has_one_position_or_all() -> None:
+    graph = network((4, 4, 4), [Conv(4), Linear(3)])
+    assert chip_layers(changed(graph, 1, table=np.zeros((4, 4, 1), np.int64)))[0].by_position
+    with pytest.raises(ModelError, match="9 positions, the map 4"):
         chip_layers(changed(graph, 1, table=np.zeros((9, 4, 1), np.int64)))
-    with pytest.raises(ModelError, match="compares with >"):
-        chip_layers(changed(graph, 1, strict=np.ones(1, np.bool_)))
+
+
+def test_a_sum_pool_is_followed_by_codes() -> None:
+    graph = network((4, 6, 6), [Conv(4), Pool(), Linear(3)])
+    pool = graph.nodes[2]
+    sums = replace(pool.output, type=type_for_range(-4, 4))
+    average = replace(pool, op=SumPool(WindowGeometry((2, 2), (2, 2))), output=sums)
+    with pytest.raises(ModelError, match="it averages") as caught:
+        chip_layers(replace(graph, nodes=(*graph.nodes[:2], average, graph.nodes[3])))
+    assert caught.value.module == "pool1" and "--board cpu" in caught.value.remedy
+    threshold = replace(graph.nodes[1], input="pool1", output=replace(pool.output, name="again"))
+    nodes = (*graph.nodes[:2], average, threshold, replace(graph.nodes[3], input="again"))
+    (found,) = chip_layers(replace(graph, nodes=nodes))[0].pools
+    assert (found.name, found.output.name, found.sums_range) == ("pool1", "again", (-4, 4))
+    padded = replace(average, op=SumPool(WindowGeometry((2, 2), (2, 2), Pads(left=1))))
+    with pytest.raises(ModelError, match="signs over padding"):
+        chip_layers(replace(graph, nodes=(*nodes[:2], padded, *nodes[3:])))
+
+
+@pytest.mark.parametrize("op", [Add((0, 0)), Concat(), Multiply(), BoxSum(WindowGeometry((1, 1)))])
+def test_what_is_no_chain_names_the_cpu(op: Add | Concat | Multiply | BoxSum) -> None:
+    graph = network((4, 4, 4), [Conv(4), Linear(3)])
+    node = IntNode(op, "sign0", Tensor("joined", graph.nodes[1].output.shape, BIPOLAR), ("input",))
+    nodes = (*graph.nodes[:2], node, replace(graph.nodes[2], input="joined"))
+    with pytest.raises(ModelError, match="one chain of layers") as caught:
+        chip_layers(replace(graph, nodes=nodes))
+    assert caught.value.module == "joined" and "--board cpu" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("op", "reason"),
+    [
+        (Lookup(np.zeros((1, 9), np.int32)), "a table for each channel"),
+        (Reshape(), "a change of shape"),
+        (MaxPool(WindowGeometry((1, 1)), np.zeros(4, np.bool_)), "a max-pool stands on integer sums"),
+    ],
+)
+def test_what_stands_on_sums_names_the_cpu(op: Lookup | Reshape | MaxPool, reason: str) -> None:
+    graph = network((4, 4, 4), [Conv(4), Linear(3)])
+    node = IntNode(op, "layer0", Tensor("between", graph.nodes[0].output.shape, type_for_range(-99, 99)))
+    nodes = (graph.nodes[0], node, replace(graph.nodes[1], input="between"), graph.nodes[2])
+    with pytest.raises(ModelError, match=reason) as caught:
+        chip_layers(replace(graph, nodes=nodes))
+    assert caught.value.module == "between" and "--board cpu" in caught.value.remedy
 
 
 def test_a_pool_on_codes_at_the_front_runs_on_the_host() -> None:

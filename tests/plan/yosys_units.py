@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -83,6 +84,25 @@ def window(lanes: int, words: int, size: int, kernel: int, pad: int, depth: int,
         out_width=out,
         depth=depth,
         **form,
+    )
+
+
+def numbers(values: tuple[int, ...], bits: int) -> str:
+    """A packed vector of numbers of ``bits`` bits in two's complement, the first lowest."""
+    word = sum((value & ((1 << bits) - 1)) << (i * bits) for i, value in enumerate(values))
+    return f"{len(values) * bits}'h{word:x}"
+
+
+def terms(lanes: int, in_bits: int, coef_bits: int, coefficients: tuple[int, ...], out_bits: int) -> Case:
+    """A terms unit."""
+    return case(
+        "xh_terms",
+        lanes=lanes,
+        in_bits=in_bits,
+        terms=len(coefficients),
+        coef_bits=coef_bits,
+        coefficients=numbers(coefficients, coef_bits),
+        out_bits=out_bits,
     )
 
 
@@ -172,6 +192,100 @@ CASES = (
         case("xh_pool", lanes=n, taps_per_word=t, tap_groups=g, words_per_pixel=w, invert=f"{n * w}'d0")
         for n, t, g, w in ((32, 1, 4, 1), (16, 2, 2, 4), (64, 9, 1, 1), (8, 3, 3, 2))
     ),
+    *(
+        case(
+            "xh_pool", lanes=n, taps_per_word=t, tap_groups=g, words_per_pixel=w, invert=f"{n * w}'d0", bits=b
+        )
+        for n, t, g, w, b in (
+            (32, 1, 4, 1, 2),
+            (8, 1, 4, 1, 8),
+            (8, 4, 1, 1, 2),
+            (8, 4, 1, 1, 8),
+            (8, 3, 3, 2, 4),
+            (32, 1, 4, 1, 4),
+        )
+    ),
+    *(
+        case(
+            "xh_sum_pool",
+            lanes=n,
+            in_bits=i,
+            in_signed=s,
+            in_bipolar=p,
+            taps_per_word=t,
+            tap_groups=g,
+            words_per_pixel=1,
+            out_bits=o,
+        )
+        for n, i, s, p, t, g, o in (
+            (8, 2, 0, 0, 1, 4, 5),
+            (8, 8, 0, 0, 1, 49, 15),
+            (32, 4, 0, 0, 1, 4, 7),
+            (8, 8, 0, 0, 4, 1, 11),
+            (8, 2, 0, 0, 3, 3, 7),
+            (32, 1, 0, 1, 1, 4, 4),
+            (8, 8, 1, 0, 1, 4, 11),
+            (16, 1, 0, 1, 9, 1, 5),
+        )
+    ),
+    *(
+        case("xh_plane", lanes=n, bits=b, folds=f, terms=len(p), planes=numbers(p, b))
+        for n, b, f, p in (
+            (16, 2, 9, (0, 1, 2)),
+            (64, 2, 9, (0, 1, 2)),
+            (64, 3, 9, (0, 1, 2, 3, 4)),
+            (64, 3, 9, (3,)),
+            (32, 4, 9, tuple(range(8))),
+        )
+    ),
+    *(
+        terms(n, i, k + 1, tuple(1 << t for t in range(k)), o)
+        for n, i, k, o in ((1, 10, 2, 12), (8, 10, 2, 12), (8, 12, 4, 16), (8, 12, 8, 20), (8, 12, 4, 32))
+    ),
+    *(
+        terms(n, i, k, c, o)
+        for n, i, k, c, o in (
+            (1, 10, 9, (201, -77, 30), 20),
+            (8, 10, 9, (201, -77, 30), 20),
+            (8, 12, 12, (1999, -2048, 77, 5, 1), 26),
+            (8, 8, 5, (9, -3), 14),
+            (8, 10, 9, (201, -77, 30), 32),
+        )
+    ),
+    *(
+        case("xh_levels", lanes=n, in_bits=i, levels=k, out_bits=k.bit_length())
+        for n, i, k in (
+            (1, 12, 1),
+            (8, 12, 1),
+            (8, 12, 3),
+            (8, 12, 7),
+            (8, 12, 15),
+            (4, 16, 15),
+            (16, 10, 3),
+            (1, 16, 15),
+            (8, 20, 3),
+        )
+    ),
+    *(
+        case(
+            "xh_requant",
+            lanes=n,
+            in_bits=i,
+            multiplier_bits=m,
+            addend_bits=a,
+            shift=s,
+            low=0,
+            high=(1 << o) - 1,
+            out_bits=o,
+        )
+        for n, i, m, a, s, o in (
+            (1, 14, 16, 30, 16, 8),
+            (8, 14, 16, 30, 16, 8),
+            (4, 20, 18, 40, 20, 8),
+            (4, 24, 25, 48, 24, 8),
+            (4, 10, 8, 18, 8, 5),
+        )
+    ),
 )
 
 
@@ -214,7 +328,7 @@ def wrapper(entry: Case) -> str:
 
 
 def count(entry: Case) -> dict[str, float]:
-    """LUT, FF and BRAM36 of a unit by yosys; of a LUT ROM the least of three random contents.
+    """LUT, FF, BRAM36 and DSP of a unit by yosys; of a LUT ROM the least of three random contents.
 
     abc finds a LUT a column for some contents and takes several for others of equal size.
     """
@@ -244,7 +358,7 @@ def _count(entry: Case, seed: int) -> dict[str, float]:
     lut = sum(n for k, n in cells.items() if k.startswith("LUT")) + sum(
         n * _RAM_LUTS[k] for k, n in cells.items() if k in _RAM_LUTS
     )
-    known = ("LUT", "FD", "MUXF", "CARRY4", "INV", "RAMB")
+    known = ("LUT", "FD", "MUXF", "CARRY4", "INV", "RAMB", "DSP48E1")
     other = [k for k in cells if not k.startswith(known) and k not in _RAM_LUTS and k != "$scopeinfo"]
     if other:
         raise SystemExit(f"{entry.key}: unknown primitives {other}")
@@ -253,33 +367,45 @@ def _count(entry: Case, seed: int) -> dict[str, float]:
         "ff": sum(n for k, n in cells.items() if k.startswith("FD")),
         "bram36": sum(n for k, n in cells.items() if k.startswith("RAMB36"))
         + 0.5 * sum(n for k, n in cells.items() if k.startswith("RAMB18")),
+        "dsp": cells.get("DSP48E1", 0),
     }
 
 
 def sources_digest() -> str:
     """SHA-256 over the units' RTL, in hex: what the table was counted from."""
+    return _digest({p.stem for p in RTL.glob("xh_*.sv")} - {"xh_monitor", "xh_shell"})
+
+
+def unit_digest(module: str) -> str:
+    """SHA-256 over a unit and the units inside it."""
+    names, new = set[str](), {module}
+    while new:
+        names |= new
+        texts = [(RTL / f"{name}.sv").read_text(encoding="utf-8") for name in new]
+        new = {found for text in texts for found in re.findall(r"^ *(xh_\w+) #\(", text, re.M)} - names
+    return _digest(names)
+
+
+def _digest(names: set[str]) -> str:
     digest = hashlib.sha256()
-    for source in sorted(RTL.glob("xh_*.sv")):
-        if source.name not in ("xh_monitor.sv", "xh_shell.sv"):
-            digest.update(source.read_bytes())
+    for name in sorted(names):
+        digest.update((RTL / f"{name}.sv").read_bytes())
     return digest.hexdigest()
 
 
 def main() -> None:
     """Fill the table; entries made from the same sources and parameters are kept."""
-    digest = sources_digest()
-    old = json.loads(OUT.read_text()) if OUT.exists() else {"sources_sha256": "", "units": []}
-    same = old["sources_sha256"] == digest
-    kept = {e["key"]: e for e in old["units"]} if same else {}
+    old = json.loads(OUT.read_text()) if OUT.exists() else {"units": []}
+    kept = {e["key"]: e for e in old["units"] if e.get("sources_sha256") == unit_digest(e["module"])}
     table = []
     for entry in CASES:
         if entry.key not in kept:
             counts = count(entry)
             print(entry.key, counts, flush=True)
             form = {"key": entry.key, "module": entry.module, "parameters": dict(entry.parameters)}
-            kept[entry.key] = {**form, **counts}
+            kept[entry.key] = {**form, **counts, "sources_sha256": unit_digest(entry.module)}
         table.append(kept[entry.key])
-    data = {"command": COMMAND, "sources_sha256": digest, "units": table}
+    data = {"command": COMMAND, "sources_sha256": sources_digest(), "units": table}
     OUT.write_text(json.dumps(data, indent=1) + "\n")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from xnorhw.check.compare import Comparison, Difference
 from xnorhw.emit import hls
 from xnorhw.emit.build import PREFIX
 from xnorhw.emit.store import StoredBuild
 from xnorhw.ir.errors import VerifyError
-from xnorhw.pack import split_words, start_lanes, weight_words
+from xnorhw.ir.geometry import ceil_div
+from xnorhw.pack import split_words, start_lanes, table_words, weight_words
 from xnorhw.plan.hls import hls_design
-from xnorhw.plan.hls_model import Matrix
+from xnorhw.plan.hls_model import Levels, Matrix, Requant
 
 __all__ = ["check_hls_memories"]
 
@@ -21,11 +23,32 @@ _NUMBER = re.compile(r'ap_uint<\d+>\(\s*"0x([0-9A-F]+)",\s*16\)|0x([0-9A-F]+)(?:
 Arrays = dict[str, tuple[int, list[int]]]
 
 
+@dataclass(frozen=True)
+class _Table:
+    """The table of what makes codes of sums: for each lane the words, channel groups innermost."""
+
+    lanes: int
+    depth: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The weights or the starts of a matrix unit that forms ``terms`` terms of a channel group in turn."""
+
+    stage: Matrix
+    terms: int
+
+
+Owner = _Rows | _Table
+
+
 def check_hls_memories(stored: StoredBuild, link: str) -> Comparison:
     """Compare every array of the C++ core's ROMs with what the integer graph and the plan give.
 
     A difference names the layer and the output channel; its ``y`` is the fold (of a start:
-    the position class), its ``x`` the lane.  Raises VerifyError where an array is missing,
+    the position class, of a table: the position), its ``x`` the lane (of a table: the bit of
+    it).  Raises VerifyError where an array is missing,
     has another size, or the file is not what an array of numbers looks like.
     """
     name = f"hls/{PREFIX}_weights.h"
@@ -57,11 +80,12 @@ def check_hls_memories(stored: StoredBuild, link: str) -> Comparison:
     return result
 
 
-def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Matrix | None, bool]]]:
-    """The arrays, and for each its layer, its stage, and whether it holds accumulator starts."""
+def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Owner | None, bool]]]:
+    """The arrays, and for each its layer, what it is of, and whether it holds accumulator starts."""
     plan, graph = stored.plan, stored.graph
     arrays: Arrays = {}
-    owners: dict[str, tuple[str, Matrix | None, bool]] = {}
+    owners: dict[str, tuple[str, Owner | None, bool]] = {}
+    writes = {job.unit: job.writes for job in plan.jobs}
     for stage, names in hls.named_stages(hls_design(plan)):
         if isinstance(stage, Matrix):
             unit = stage.unit
@@ -69,8 +93,15 @@ def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Matrix | 
             arrays[names.weights] = unit.simd, [word for row in rows for word in row]
             starts = start_lanes(plan, graph, stage.starts).T
             arrays[names.starts] = unit.start_bits, [int(v) for v in starts.ravel()]
-            owners[names.weights] = stage.layer, stage, False
-            owners[names.starts] = stage.layer, stage, True
+            terms = unit.groups // ceil_div(graph.tensor(stage.layer).shape[0], unit.pe)
+            owners[names.weights] = stage.layer, _Rows(stage, terms), False
+            owners[names.starts] = stage.layer, _Rows(stage, terms), True
+        elif isinstance(stage, Levels | Requant):
+            lines = split_words(table_words(plan, graph, stage.table), stage.unit.lanes, stage.lane_bits)
+            arrays[names.table] = stage.lane_bits, [word for row in lines for word in row]
+            codes = writes[stage.unit.name]
+            groups = ceil_div(graph.tensor(codes).shape[0], stage.unit.lanes)
+            owners[names.table] = codes, _Table(stage.unit.lanes, stage.table.depth, groups), False
     for array in hls.pattern_arrays(plan):
         text = f"const {array.type} {array.name}[1] = {{{', '.join(v for row in array.rows for v in row)}}};"
         arrays |= _arrays(text)
@@ -78,15 +109,22 @@ def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Matrix | 
 
 
 def _place(
-    stage: Matrix, starts: bool, place: int, wanted: int, found: int
+    stage: Owner, starts: bool, place: int, wanted: int, found: int
 ) -> tuple[int, int, int, tuple[float, float]]:
-    unit = stage.unit
+    if isinstance(stage, _Table):
+        row, word = divmod(place, stage.depth)
+        position, group = divmod(word, stage.groups)
+        lane = ((wanted ^ found) & -(wanted ^ found)).bit_length() - 1
+        pair = float(wanted >> lane & 1), float(found >> lane & 1)
+        return group * stage.lanes + row, position, lane, pair
+    unit = stage.stage.unit
     if starts:
-        pe, word = divmod(place, stage.starts.classes * unit.groups)
-        position_class, group = divmod(word, unit.groups)
-        return group * unit.pe + pe, position_class, 0, (float(wanted), float(found))
+        pe, word = divmod(place, stage.stage.starts.classes * unit.groups)
+        position_class, turn = divmod(word, unit.groups)
+        group, term = divmod(turn, stage.terms)
+        return group * unit.pe + pe, position_class, term, (float(wanted), float(found))
     pe, word = divmod(place, unit.folds * unit.groups)
-    group, fold = divmod(word, unit.folds)
+    group, fold = divmod(word, unit.folds * stage.terms)
     lane = ((wanted ^ found) & -(wanted ^ found)).bit_length() - 1
     return group * unit.pe + pe, fold, lane, (float(wanted >> lane & 1), float(found >> lane & 1))
 

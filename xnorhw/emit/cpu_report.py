@@ -80,7 +80,9 @@ class CpuReport:
         """report.html; ``verdict`` is the tree of verify.json, or None where none was made."""
         page = _environment().get_template("cpu.html.j2")
         chain = [] if verdict is None else [link for link in ("golden", "c") if link in verdict["chain"]]
-        return page.render(report=self, verdict=verdict, chain=chain, table=summary_text(self.summary)).encode()
+        return page.render(
+            report=self, verdict=verdict, chain=chain, table=summary_text(self.summary)
+        ).encode()
 
 
 def make_cpu_report(graph: IntGraph, summary: Summary, build_hash: int) -> CpuReport:

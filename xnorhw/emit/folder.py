@@ -220,9 +220,7 @@ def read_info(folder: Path) -> BuildInfo:
             model_sha256=str(tree["input"]["sha256"]),
             frames=int(tree["options"]["frames"]),
             target_fps=tree["options"]["target_fps"],
-            clock_mhz=None
-            if tree["options"]["clock_mhz"] is None
-            else float(tree["options"]["clock_mhz"]),
+            clock_mhz=None if tree["options"]["clock_mhz"] is None else float(tree["options"]["clock_mhz"]),
             folding=str(tree["options"]["folding"]),
             versions=tuple(sorted(tree["versions"].items())),
             files=tuple(sorted(tree["files"].items())),

@@ -10,9 +10,25 @@ from xnorhw.emit.rtl import check_prefix
 from xnorhw.emit.sim import stream_file
 from xnorhw.emit.wiring import identifiers
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.pack import lanes_from_words, split_words, start_words, weight_words
+from xnorhw.ir.types import type_for_range
+from xnorhw.pack import lanes_from_words, split_words, start_words, table_words, weight_words
 from xnorhw.plan.hls import hls_design
-from xnorhw.plan.hls_model import Codes, Convert, HlsDesign, Lines, Matrix, Pool, Replay, Stage, Taps
+from xnorhw.plan.hls_model import (
+    Codes,
+    Convert,
+    HlsDesign,
+    Levels,
+    Lines,
+    Matrix,
+    Planes,
+    Pool,
+    Replay,
+    Requant,
+    Stage,
+    SumPool,
+    Taps,
+    Terms,
+)
 from xnorhw.plan.model import Plan, StartRom
 
 __all__ = [
@@ -35,6 +51,8 @@ _NATIVE_BITS = 64
 _LARGEST_INT = 2**31 - 1
 _HELPERS = ("xh_popcount.h",)
 
+WithRoms = Matrix | Levels | Requant
+
 
 def top_name(prefix: str) -> str:
     """The name of the top function, and of the module that Vitis makes of it."""
@@ -45,7 +63,8 @@ def top_name(prefix: str) -> str:
 class Names:
     """What a stage's text calls things; ``comment`` says in one line what the stage does.
 
-    ``weights`` and ``starts`` are a matrix stage's arrays, ``pad`` and ``invert`` expressions.
+    ``weights`` and ``starts`` are a matrix stage's arrays, ``table`` is a quantiser's; ``pad``,
+    ``invert`` and ``factor`` (a term's plane or coefficient) are expressions.
     """
 
     function: str
@@ -56,6 +75,8 @@ class Names:
     starts: str = ""
     pad: str = ""
     invert: str = ""
+    table: str = ""
+    factor: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +125,7 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
     texts[f"{prefix}.cpp"] = render("hls/top.cpp.j2", **values)
     texts[f"{prefix}_stages.h"] = render("hls/stages.h.j2", **values)
     texts[f"{prefix}_stages.cpp"] = render("hls/stages.cpp.j2", **values)
-    roms = [rom for s, n in stages if isinstance(s, Matrix) for rom in _roms(plan, graph, s, n)]
+    roms = [rom for s, n in stages if isinstance(s, WithRoms) for rom in _roms(plan, graph, s, n)]
     arrays = (*roms, *pattern_arrays(plan))
     texts[f"{prefix}_weights.h"] = render("hls/weights.h.j2", arrays=arrays, **values)
     texts[f"{prefix}_tb.cpp"] = render("hls/tb.cpp.j2", **values)
@@ -132,6 +153,7 @@ def _max_bits(design: HlsDesign) -> int:
     """The widest ap_uint of the text."""
     widths = [stream.width for stage in design.stages for stream in (stage.source, stage.target)]
     widths += [stage.buffer_bits for stage in design.stages if isinstance(stage, Convert)]
+    widths += [stage.lane_bits for stage in design.stages if isinstance(stage, Levels | Requant)]
     return max(widths)
 
 
@@ -156,6 +178,10 @@ def _stage_names(stage: Stage, function: str, source: str, target: str) -> Names
     if isinstance(stage, Pool):
         invert = _pattern(*_invert_words(stage), f"{function}_invert")
         return Names(function, source, target, _comment(stage), invert=invert)
+    if isinstance(stage, Levels | Requant):
+        return Names(function, source, target, _comment(stage), table=f"{function}_table")
+    if isinstance(stage, Planes | Terms):
+        return Names(function, source, target, _comment(stage), factor=_factor(stage, function))
     return Names(function, source, target, _comment(stage))
 
 
@@ -170,6 +196,30 @@ def _invert_words(stage: Pool) -> tuple[list[int], int]:
     unit = stage.unit
     words = split_words([int(unit.invert, 16)], unit.words_per_pixel, unit.lanes)
     return [w[0] for w in words], unit.lanes
+
+
+def _factors(stage: Planes | Terms) -> tuple[tuple[int, ...], str]:
+    """What each term is compared or multiplied with, and the type of it in C++."""
+    if isinstance(stage, Planes):
+        return stage.unit.planes, f"ap_uint<{stage.unit.bits}>"
+    factors = stage.unit.coefficients
+    return factors, f"ap_int<{type_for_range(min(0, *factors), max(0, *factors)).bits}>"
+
+
+def _factor(stage: Planes | Terms, function: str) -> str:
+    """An expression for the plane or the coefficient of ``term``; none where coefficients are shifts."""
+    factors, _ = _factors(stage)
+    if len(set(factors)) == 1:
+        return str(factors[0])
+    if isinstance(stage, Planes):
+        return f"{function}_planes[term]"
+    return "" if stage.unit.doubles else f"{function}_coefficients[term]"
+
+
+def _groups(stage: Matrix) -> str:
+    """The channel groups of a matrix stage, and the terms of each, in words."""
+    text = f"{stage.unit.groups // stage.terms} channel groups"
+    return text if stage.terms == 1 else f"{text} x {stage.terms} terms"
 
 
 def _pattern(words: list[int], bits: int, array: str) -> str:
@@ -206,13 +256,26 @@ def _comment(stage: Stage) -> str:
     if isinstance(stage, Matrix):
         u = stage.unit
         end = "thresholds" if u.thresholded else "sums"
-        return f"PE {u.pe} x SIMD {u.simd}, {u.folds} folds, {u.groups} channel groups, {end}"
+        return f"PE {u.pe} x SIMD {u.simd}, {u.folds} folds, {_groups(stage)}, {end}"
+    if isinstance(stage, Planes):
+        planes = ", ".join(f"> {plane}" for plane in stage.unit.planes)
+        return f"planes of {stage.unit.lanes} codes: {planes}"
+    if isinstance(stage, Terms):
+        factors = ", ".join(str(c) for c in stage.unit.coefficients)
+        return f"weighted sum of terms: {factors}; {stage.unit.lanes} lanes"
+    if isinstance(stage, Levels):
+        return f"how many of {stage.unit.levels} levels a sum has passed, {stage.unit.lanes} lanes"
+    if isinstance(stage, Requant):
+        r = stage.unit
+        return f"(sum * multiplier + addend) >> {r.shift} within {r.low}..{r.high}, {r.lanes} lanes"
     pool = stage.unit
-    return f"{pool.taps_per_word} of {pool.taps_per_word * pool.tap_groups} taps a clock, {pool.lanes} lanes"
+    what = "sum of " if isinstance(stage, SumPool) else ""
+    taps = pool.taps_per_word * pool.tap_groups
+    return f"{what}{pool.taps_per_word} of {taps} taps a clock, {pool.lanes} lanes"
 
 
 def pattern_arrays(plan: Plan) -> tuple[Array, ...]:
-    """The arrays that no weight has a part in: patterns of padding and pools, position classes."""
+    """The arrays that the plan alone gives: padding, pools, position classes, planes, coefficients."""
     arrays: list[Array] = []
     for stage, n in named_stages(hls_design(plan)):
         if isinstance(stage, Matrix) and stage.starts.classes > 1:
@@ -221,6 +284,12 @@ def pattern_arrays(plan: Plan) -> tuple[Array, ...]:
             arrays.append(_pattern_array(stage, *_pad_words(stage), n.pad))
         elif isinstance(stage, Pool) and n.invert.startswith(n.function):
             arrays.append(_pattern_array(stage, *_invert_words(stage), n.invert))
+        elif isinstance(stage, Planes | Terms) and n.factor.startswith(n.function):
+            factors, kind = _factors(stage)
+            what = "planes" if isinstance(stage, Planes) else "coefficients"
+            name = n.factor.partition("[")[0]
+            row = tuple(map(str, factors))
+            arrays.append(Array(f"{one_line(stage.layer)}: {what} of its terms", kind, name, (row,), True))
     return tuple(arrays)
 
 
@@ -231,12 +300,33 @@ def _pattern_array(stage: Stage, words: list[int], bits: int, expression: str) -
     return Array(f"{one_line(stage.layer)}: {what}", f"ap_uint<{bits}>", name, (row,), True)
 
 
-def _roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[Array, Array]:
+def _roms(plan: Plan, graph: IntGraph, stage: WithRoms, n: Names) -> tuple[Array, ...]:
+    if isinstance(stage, Matrix):
+        return _matrix_roms(plan, graph, stage, n)
+    unit, table = stage.unit, stage.table
+    rows = split_words(table_words(plan, graph, table), unit.lanes, stage.lane_bits)
+    if isinstance(stage, Levels):
+        what = f"{stage.unit.levels} levels of {unit.in_bits} bits, lowest first, and the flip"
+    else:
+        what = f"multipliers of {stage.unit.multiplier_bits} bits, lowest, and addends"
+    order = f"[lane][{table.depth} words, groups of channels innermost]"
+    return (
+        Array(
+            f"{one_line(stage.target.tensor)}: {what}, {order}",
+            f"ap_uint<{stage.lane_bits}>",
+            n.table,
+            tuple(tuple(_literal(word, stage.lane_bits) for word in row) for row in rows),
+            False,
+        ),
+    )
+
+
+def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[Array, Array]:
     unit = stage.unit
     layer = one_line(stage.layer)
     weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, unit.simd)
     starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.pe, unit.start_bits, signed=True)
-    order = f"{unit.groups} channel groups x {unit.folds} folds"
+    order = f"{_groups(stage)} x {unit.folds} folds"
     return (
         Array(
             f"{layer}: weights, [PE][{order}]",
@@ -246,7 +336,7 @@ def _roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[Array, 
             False,
         ),
         Array(
-            f"{layer}: starts, [PE][{stage.starts.classes} position classes x {unit.groups} channel groups]",
+            f"{layer}: starts, [PE][{stage.starts.classes} position classes x {_groups(stage)}]",
             f"ap_int<{unit.start_bits}>",
             n.starts,
             tuple(tuple(str(int(v)) for v in row) for row in starts.T),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jinja2
@@ -23,16 +24,17 @@ from xnorhw.emit.svg import Bar, Stage, bars, pipeline
 from xnorhw.emit.vivado import BlockDesign
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, MaxPool
+from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, MaxPool, Product
 from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_model import Stage as HlsStage
+from xnorhw.plan.layers import wire_bits
 from xnorhw.plan.model import (
     LayerPlan,
-    MatrixUnit,
     Plan,
     PoolUnit,
     Resources,
     StartRom,
+    SumPoolUnit,
     WeightRom,
     Window,
 )
@@ -74,7 +76,7 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weight memory: one bit a weight, the same in float32, and all ROM bits in bytes.
+    """Weight memory: one bit a weight and term, the weights in float32, and all ROM bits in bytes.
 
     ``ratio`` is that of the binary weights' memory to float32's.
     """
@@ -154,6 +156,8 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
     figures = plan.figures
     layers = tuple(_layer(graph, plan, layer) for layer in plan.layers)
     bits = sum(layer.weight_bits for layer in plan.layers)
+    # of k-bit weights and of bases there are several bits a weight
+    weights = sum(prod(layer.weight_shape) for layer in layers)
     return Report(
         board=plan.board,
         part=plan.part,
@@ -168,7 +172,7 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
         shell=figures.shell,
         budget=figures.budget,
         weights=Weights(
-            bits, 4 * bits, ceil_div(sum(layer.rom_bits for layer in layers), 8), bits / (32 * bits)
+            bits, 4 * weights, ceil_div(sum(layer.rom_bits for layer in layers), 8), bits / (32 * weights)
         ),
         layers=layers,
         rounding_dependent=tuple((r.tensor, r.channel) for r in graph.rounding_dependent),
@@ -180,8 +184,6 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
 
 
 def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
-    matrix = plan.unit(layer.matrix)
-    assert isinstance(matrix, MatrixUnit)
     busy = layer.pe * layer.simd * layer.pixels * plan.figures.cycles_per_frame
     return LayerReport(
         name=layer.name,
@@ -189,13 +191,13 @@ def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
         weight_shape=_weight_shape(graph, layer.name),
         pe=layer.pe,
         simd=layer.simd,
-        input_bits=matrix.act_bits,
+        input_bits=_input_bits(graph, layer.name),
         cycles=layer.cycles,
         work_cycles=layer.work_cycles,
         macs=layer.macs,
         efficiency=layer.macs / busy,
         weight_bits=layer.weight_bits,
-        rom_bits=_rom_bits(plan, layer.matrix),
+        rom_bits=_rom_bits(plan, layer.name),
         memory=layer.memory.value,
         resources=layer.resources,
     )
@@ -207,15 +209,23 @@ def _weight_shape(graph: IntGraph, name: str) -> tuple[int, ...]:
     return tuple(terms[0].weight.shape) if terms else ()
 
 
-def _rom_bits(plan: Plan, matrix: str) -> int:
+def _input_bits(graph: IntGraph, name: str) -> int:
+    kind = graph.tensor(graph.node(name).input).type
+    assert kind is not None
+    return wire_bits(kind)
+
+
+def _rom_bits(plan: Plan, layer: str) -> int:
+    """Bits of the weights, the starts, and the tables that make codes of the layer's and its pools' sums."""
+    owner = {job.unit: job.layer for job in plan.jobs}
     bits = 0
-    for edge in plan.edges:
-        if edge.target == matrix and edge.port in ("weights", "starts"):
-            rom = plan.unit(edge.source)
-            if isinstance(rom, WeightRom):
-                bits += rom.width * rom.depth
-            elif isinstance(rom, StartRom):
-                bits += rom.width * rom.groups * rom.classes
+    for unit in plan.units:
+        if owner[unit.name] != layer:
+            continue
+        if isinstance(unit, WeightRom):
+            bits += unit.width * unit.depth
+        elif isinstance(unit, StartRom):
+            bits += unit.width * unit.groups * unit.classes
     return bits
 
 
@@ -364,11 +374,12 @@ def _stages(graph: IntGraph, plan: Plan) -> list[Stage]:
         )
     ]
     for layer in plan.layers:
-        matrix = plan.unit(layer.matrix)
-        assert isinstance(matrix, MatrixUnit)
+        op = graph.node(layer.name).op
         shape = "x".join(map(str, _weight_shape(graph, layer.name)))
+        if isinstance(op, Product) and len(op.terms) > 1:
+            shape = f"{len(op.terms)} of {shape}"
         lines = (shape, f"{layer.pe} PE x {layer.simd} SIMD", f"{layer.cycles:,} cycles")
-        stages.append(Stage(layer.name, "matrix" if matrix.thresholded else "last", lines))
+        stages.append(Stage(layer.name, "last" if layer is plan.layers[-1] else "matrix", lines))
         stages += [_pool_stage(graph, plan, layer, name) for name in layer.pools]
     channels, height, width = graph.tensor(plan.output_tensor).shape
     out = plan.output_frame
@@ -378,7 +389,7 @@ def _stages(graph: IntGraph, plan: Plan) -> list[Stage]:
 
 def _pool_stage(graph: IntGraph, plan: Plan, layer: LayerPlan, name: str) -> Stage:
     unit = plan.unit(name)
-    assert isinstance(unit, PoolUnit)
+    assert isinstance(unit, PoolUnit | SumPoolUnit)
     source = next((e.source for e in plan.edges if e.target == name and e.port == "data"), "")
     window = plan.unit(source) if source not in ("", "input") else None
     tensor = next((e.observed for e in plan.edges if e.source == name and e.observed), name)
@@ -387,7 +398,10 @@ def _pool_stage(graph: IntGraph, plan: Plan, layer: LayerPlan, name: str) -> Sta
         ky, kx = window.geometry.kernel
         op = next((n.op for n in graph.nodes if n.output.name == tensor), None)
         falling = op.minimum if isinstance(op, MaxPool) else np.zeros(1, np.bool_)
-        gate = "AND" if falling.all() else "OR, AND" if falling.any() else "OR"
+        most, least = ("OR", "AND") if isinstance(unit, PoolUnit) and unit.bits == 1 else ("max", "min")
+        gate = least if falling.all() else f"{most}, {least}" if falling.any() else most
+        if isinstance(unit, SumPoolUnit):
+            gate = "average"
         lines = (f"{ky}x{kx} {gate}", f"{unit.lanes} lanes")
     return Stage(tensor, "pool", lines)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from xnorhw.emit.jinja import one_line
 from xnorhw.emit.rtl import check_prefix
 from xnorhw.emit.wiring import rom_file
-from xnorhw.ir.int_graph import IntGraph
-from xnorhw.pack import start_words, weight_words
-from xnorhw.plan.model import MatrixUnit, Plan, StartRom, WeightRom
+from xnorhw.ir.int_graph import IntGraph, Product
+from xnorhw.pack import start_words, table_words, weight_words
+from xnorhw.plan.model import LevelUnit, MatrixUnit, Plan, RequantUnit, StartRom, WeightRom
 
 __all__ = ["files"]
 
@@ -25,6 +25,19 @@ def _shape(graph: IntGraph, layer: str) -> str:
     return " to ".join(" x ".join(str(n) for n in shape) for shape in sizes)
 
 
+def _table_header(plan: Plan, graph: IntGraph, rom: WeightRom, unit: LevelUnit | RequantUnit) -> str:
+    job = next(job for job in plan.jobs if job.unit == unit.name)
+    groups = -(-graph.tensor(job.writes).shape[0] // unit.lanes)
+    order = f"{rom.depth // groups} positions x {groups} channel groups"
+    lane = f"{unit.lanes} lanes"
+    if isinstance(unit, LevelUnit):
+        return (
+            f"levels of {one_line(job.writes)}: {order}, {lane} x ({unit.levels} x {unit.in_bits} + 1) bits"
+        )
+    bits = f"({unit.multiplier_bits} + {unit.addend_bits}) bits"
+    return f"multipliers and addends of {one_line(job.writes)}: {order}, {lane} x {bits}"
+
+
 def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
     """The memory files of a plan: path inside the build folder (``rom/...``) -> text.
 
@@ -39,15 +52,26 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
         if not isinstance(unit, WeightRom | StartRom):
             continue
         matrix = plan.unit(consumers[unit.name])
+        if isinstance(matrix, LevelUnit | RequantUnit):
+            assert isinstance(unit, WeightRom)
+            header = _table_header(plan, graph, unit, matrix)
+            result[f"rom/{rom_file(prefix, unit)}"] = _text(
+                header, table_words(plan, graph, unit), unit.width
+            )
+            continue
         assert isinstance(matrix, MatrixUnit)
         layer = layers[matrix.name]
         what = f"{one_line(layer)}, {_shape(graph, layer)}"
+        op = graph.node(layer).op
+        terms = len(op.terms) if isinstance(op, Product) else 1
+        turns = f"{matrix.groups // terms} channel groups"
+        turns += f" x {terms} terms" if terms > 1 else ""
         if isinstance(unit, WeightRom):
-            order = f"{matrix.groups} channel groups x {matrix.folds} folds"
+            order = f"{turns} x {matrix.folds} folds"
             words = weight_words(plan, graph, unit)
             header = f"weights of {what}: {order}, PE {matrix.pe} x SIMD {matrix.simd} bits"
         else:
-            order = f"{unit.classes} position classes x {matrix.groups} channel groups"
+            order = f"{unit.classes} position classes x {turns}"
             words = start_words(plan, graph, unit)
             header = f"starts of {what}: {order}, PE {matrix.pe} x {matrix.start_bits} bits"
         result[f"rom/{rom_file(prefix, unit)}"] = _text(header, words, unit.width)

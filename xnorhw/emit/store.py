@@ -164,9 +164,7 @@ def read_build(folder: Path) -> StoredBuild:
     graph_tree, graph_arrays = _npz(folder, "graph.npz")
     sample_tree, sample_arrays = _npz(folder, "samples.npz")
     cpu = info.board == CPU
-    plan = (
-        None if cpu else _decoded(folder, "plan.json", _json(folder, "plan.json"), {}, _PLAN_CLASSES, Plan)
-    )
+    plan = None if cpu else _decoded(folder, "plan.json", _json(folder, "plan.json"), {}, _PLAN_CLASSES, Plan)
     try:
         samples = Samples(
             sample_arrays["codes"].astype(np.int32),

@@ -11,16 +11,23 @@ from dataclasses import dataclass
 
 from xnorhw.emit.jinja import one_line
 from xnorhw.ir.errors import FitError
+from xnorhw.ir.types import type_for_range
 from xnorhw.plan.model import (
     Converter,
     Edge,
     Fifo,
+    LayerPlan,
+    LevelUnit,
     MatrixUnit,
     Memory,
     Plan,
+    PlaneUnit,
     PoolUnit,
+    RequantUnit,
     StartRom,
     Stream,
+    SumPoolUnit,
+    TermsUnit,
     Unit,
     WeightRom,
     Window,
@@ -37,8 +44,22 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (MatrixUnit, "matrix"),
     (WeightRom, "weight_rom"),
     (StartRom, "start_rom"),
+    (PlaneUnit, "plane"),
+    (TermsUnit, "terms"),
+    (LevelUnit, "levels"),
+    (RequantUnit, "requant"),
+    (SumPoolUnit, "sum_pool"),
     (PoolUnit, "pool"),
 )
+
+# what a unit takes beside or instead of "data"
+_PORTS: dict[str, tuple[str, ...]] = {
+    "matrix": ("data", "weights", "starts"),
+    "levels": ("data", "levels"),
+    "requant": ("data", "factors"),
+    "weight_rom": (),
+    "start_rom": (),
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +100,12 @@ class Classes:
 class Instance:
     """A unit of the plan in place: ``name`` is an identifier, ``kind`` selects its template.
 
-    ``data``, ``weights``, ``starts`` are the links into it (None where it has no such
-    port), ``out`` the link out of it, ``layer`` the product layer it serves (may be "").
-    ``comment`` says in one line what it does.  ``file`` is a ROM's memory file, ``vector``
-    a window's pad word or a pool's inversion mask, ``classes`` a start ROM's.
+    ``data``, ``weights``, ``starts``, ``table`` are the links into it (None where it has no
+    such port; a table is the levels or the factors of what makes codes of sums), ``out`` the
+    link out of it, ``layer`` the product layer it serves (may be "").  ``comment`` says in one
+    line what it does.  ``file`` is a ROM's memory file, ``vector`` a window's pad word, a
+    pool's inversion mask, the numbers of planes or the coefficients of terms, ``bits`` the
+    width of one of those, ``classes`` a start ROM's.
     """
 
     unit: Unit
@@ -93,9 +116,11 @@ class Instance:
     data: Link | None
     weights: Link | None
     starts: Link | None
+    table: Link | None
     out: Link
     file: str = ""
     vector: int = 0
+    bits: int = 0
     classes: Classes = Classes(1, 0, 0)
 
 
@@ -138,7 +163,17 @@ def _input_bits(unit: Unit, port: str) -> tuple[int, int]:
     if isinstance(unit, Window) and port == "data":
         return unit.lanes * unit.bits, unit.bits
     if isinstance(unit, PoolUnit) and port == "data":
-        return unit.taps_per_word * unit.lanes, 1
+        return unit.taps_per_word * unit.lanes * unit.bits, unit.bits
+    if isinstance(unit, SumPoolUnit) and port == "data":
+        return unit.taps_per_word * unit.lanes * unit.in_bits, unit.in_bits
+    if isinstance(unit, PlaneUnit) and port == "data":
+        return unit.lanes * unit.bits, unit.bits
+    if isinstance(unit, TermsUnit | LevelUnit | RequantUnit) and port == "data":
+        return unit.lanes * unit.in_bits, unit.in_bits
+    if isinstance(unit, LevelUnit) and port == "levels":
+        return unit.lanes * (unit.levels * unit.in_bits + 1), 0
+    if isinstance(unit, RequantUnit) and port == "factors":
+        return unit.lanes * (unit.multiplier_bits + unit.addend_bits), 0
     if isinstance(unit, MatrixUnit):
         if port == "data":
             return unit.simd * unit.act_bits, unit.act_bits
@@ -157,7 +192,11 @@ def _output_bits(unit: Unit) -> int:
     if isinstance(unit, MatrixUnit):
         return unit.pe * unit.out_bits
     if isinstance(unit, PoolUnit):
+        return unit.lanes * unit.bits
+    if isinstance(unit, PlaneUnit):
         return unit.lanes
+    if isinstance(unit, TermsUnit | LevelUnit | RequantUnit | SumPoolUnit):
+        return unit.lanes * unit.out_bits
     return unit.width
 
 
@@ -226,7 +265,8 @@ def _classes(rom: StartRom) -> Classes:
     return Classes(bits, rows, columns)
 
 
-def _comment(unit: Unit) -> str:
+def _comment(unit: Unit, what: str, turns: str) -> str:
+    """``what``: what a ROM's words are; ``turns``: what a matrix unit does one after the other."""
     if isinstance(unit, Converter):
         return f"words of {unit.in_bits} bits to words of {unit.out_bits}, cut every {unit.packet_bits} bits"
     if isinstance(unit, Window):
@@ -235,12 +275,39 @@ def _comment(unit: Unit) -> str:
         return f"map {unit.height} x {unit.width} to {unit.out_height} x {unit.out_width}, {ring}"
     if isinstance(unit, MatrixUnit):
         end = "thresholds" if unit.thresholded else "sums"
-        return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} channel groups, {end}"
+        return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} {turns}, {end}"
     if isinstance(unit, WeightRom):
-        return f"{unit.depth} weight words of {unit.width} bits"
+        return f"{unit.depth} {what} words of {unit.width} bits"
     if isinstance(unit, StartRom):
-        return f"accumulator starts: {unit.classes} position classes x {unit.groups} channel groups"
+        return f"accumulator starts: {unit.classes} position classes x {unit.groups} {turns}"
+    if isinstance(unit, PlaneUnit):
+        return f"code > {', '.join(map(str, unit.planes))} in turn, {unit.folds} words each"
+    if isinstance(unit, TermsUnit):
+        return f"terms weighed by {', '.join(map(str, unit.coefficients))} and summed, {unit.lanes} lanes"
+    if isinstance(unit, LevelUnit):
+        return f"{unit.levels} levels to codes of {unit.out_bits} bits, {unit.lanes} lanes"
+    if isinstance(unit, RequantUnit):
+        end = f"codes of {unit.out_bits} bits, {unit.lanes} lanes"
+        return f"times {unit.multiplier_bits} bits, plus {unit.addend_bits}, >> {unit.shift}, to {end}"
     return f"{unit.taps_per_word} of {unit.taps_per_word * unit.tap_groups} taps a clock, {unit.lanes} lanes"
+
+
+def _vector(unit: Unit) -> tuple[int, int]:
+    """A unit's row of numbers as one vector, the first lowest, and the bits of one (0: said elsewhere)."""
+    if isinstance(unit, Window):
+        return int(unit.pad_word, 16), 0
+    if isinstance(unit, PoolUnit):
+        return int(unit.invert, 16), 0
+    if isinstance(unit, PlaneUnit):
+        return _packed(unit.planes, unit.bits), unit.bits
+    if isinstance(unit, TermsUnit):
+        bits = type_for_range(min(unit.coefficients), max(unit.coefficients)).bits
+        return _packed(unit.coefficients, bits), bits
+    return 0, 0
+
+
+def _packed(numbers: tuple[int, ...], bits: int) -> int:
+    return sum((n & ((1 << bits) - 1)) << (i * bits) for i, n in enumerate(numbers))
 
 
 def _instance(
@@ -250,31 +317,41 @@ def _instance(
     layer: str,
     into: dict[tuple[str, str], Link],
     outof: dict[str, Link],
+    what: str,
+    turns: str,
 ) -> Instance:
     _check_unit(unit)
     kind = next(kind for cls, kind in _KINDS if isinstance(unit, cls))
-    ports: tuple[str, ...] = ("data", "weights", "starts") if kind == "matrix" else ("data",)
-    rom = isinstance(unit, WeightRom | StartRom)
-    for port in () if rom else ports:
+    for port in _PORTS.get(kind, ("data",)):
         if (unit.name, port) not in into:
             raise ValueError(f"{unit.name}: nothing feeds its port {port!r}")
     if unit.name not in outof:
         raise ValueError(f"{unit.name}: nothing takes its output")
-    vector = unit.pad_word if isinstance(unit, Window) else unit.invert if isinstance(unit, PoolUnit) else "0"
+    table = "levels" if kind == "levels" else "factors"
+    vector, bits = _vector(unit)
     return Instance(
         unit=unit,
         kind=kind,
         name=name,
         layer=one_line(layer),
-        comment=_comment(unit),
+        comment=_comment(unit, what, turns),
         data=into.get((unit.name, "data")),
         weights=into.get((unit.name, "weights")),
         starts=into.get((unit.name, "starts")),
+        table=into.get((unit.name, table)),
         out=outof[unit.name],
         file=rom_file(prefix, unit) if isinstance(unit, WeightRom | StartRom) else "",
-        vector=int(vector, 16),
+        vector=vector,
+        bits=bits,
         classes=_classes(unit) if isinstance(unit, StartRom) else Classes(1, 0, 0),
     )
+
+
+def _terms(plan: Plan, layer: LayerPlan) -> int:
+    """Terms that a layer's matrix unit forms in turn."""
+    behind = next((e.target for e in plan.edges if e.source == layer.matrix), "")
+    unit = plan.unit(behind) if behind not in ("", OUTPUT) else None
+    return len(unit.coefficients) if isinstance(unit, TermsUnit) else 1
 
 
 def netlist(plan: Plan, prefix: str) -> Netlist:
@@ -299,8 +376,22 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
         into[edge.target, edge.port] = link
         links.append(link)
     layers = {job.unit: job.layer for job in plan.jobs}
+    feeds = {edge.source: edge.port for edge in plan.edges}
+    words = {"levels": "level", "factors": "factor"}
+    in_turn = {layer.matrix for layer in plan.layers if _terms(plan, layer) > 1}
+    in_turn |= {edge.source for edge in plan.edges if edge.target in in_turn}
     instances = tuple(
-        _instance(unit, prefix, ids[unit.name], layers.get(unit.name, ""), into, outof) for unit in plan.units
+        _instance(
+            unit,
+            prefix,
+            ids[unit.name],
+            layers.get(unit.name, ""),
+            into,
+            outof,
+            words.get(feeds.get(unit.name, ""), "weight"),
+            "terms of channel groups" if unit.name in in_turn else "channel groups",
+        )
+        for unit in plan.units
     )
     if INPUT not in outof or (OUTPUT, "data") not in into:
         raise ValueError("the plan connects no unit to the core's input or output")

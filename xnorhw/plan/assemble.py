@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-import numpy.typing as npt
-
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.plan.geometry import LayerShape
-from xnorhw.plan.layers import ChipLayer, ChipPool
+from xnorhw.ir.int_graph import Tensor
+from xnorhw.plan.geometry import RESULT_BITS, LayerShape
+from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import (
     Converter,
     Edge,
     Fifo,
     Frame,
     Job,
+    LevelUnit,
     MatrixUnit,
     Memory,
     PoolUnit,
+    RequantUnit,
     StartRom,
     Stream,
+    SumPoolUnit,
     Unit,
     WeightRom,
     Window,
 )
 from xnorhw.plan.starts import AccumulatorWidths, position_classes
 from xnorhw.plan.streams import conversion
+from xnorhw.plan.units import (
+    layer_window,
+    matrix_unit,
+    plane_unit,
+    pool_unit,
+    pool_window,
+    quantisers,
+    table_rom,
+    terms_unit,
+)
 
-__all__ = ["LayerChoice", "Netlist", "assemble", "input_frame", "output_frame"]
+__all__ = [
+    "LayerChoice",
+    "Netlist",
+    "assemble",
+    "input_frame",
+    "output_frame",
+]
 
-RESULT_BITS = 32
 _SLICE = Fifo(2)
 _WIRE = Fifo(0)
 
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """All that was decided for a layer: ``depth`` and ``ring`` of its window, the same of its pools'."""
+    """All that was decided for a layer: ``depth`` and ``ring`` of its window, the same of its pools'.
+
+    ``tables`` are the memories of the tables that make codes of sums: the layer's, then one a
+    pool; what needs none has an entry that says nothing.
+    """
 
     layer: ChipLayer
     shape: LayerShape
@@ -49,6 +69,7 @@ class LayerChoice:
     pool_taps: tuple[int, ...]
     pool_depths: tuple[int, ...]
     pool_rings: tuple[Memory, ...]
+    tables: tuple[Memory, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ class Netlist:
 
 def input_frame(layer: ChipLayer, beat_bits: int) -> Frame:
     """The frame that the first layer takes: one-bit elements packed, wider ones a byte each."""
-    bits = 1 if layer.act.bits == 1 else 8
+    bits = 1 if layer.act_bits == 1 else 8
     elements = prod(layer.source.shape)
     return Frame(beat_bits, ceil_div(elements * bits, beat_bits), elements, bits)
 
@@ -78,20 +99,10 @@ def assemble(choices: tuple[LayerChoice, ...], beat_bits: int) -> Netlist:
     chain = _Chain(input_frame(choices[0].layer, beat_bits), choices[0].layer)
     for choice in choices:
         chain.matrix_layer(choice)
-        for pool, taps, depth, ring in zip(
-            choice.layer.pools, choice.pool_taps, choice.pool_depths, choice.pool_rings, strict=True
-        ):
-            chain.pool(choice, pool, taps, depth, ring)
+        for position in range(len(choice.layer.pools)):
+            chain.pool(choice, position)
     chain.finish(output_frame(choices[-1].layer, beat_bits))
     return Netlist(tuple(chain.units), tuple(chain.edges), tuple(chain.jobs))
-
-
-def packed_word(values: npt.NDArray[np.int64], bits: int) -> str:
-    """Values [C] as one word in hex, value 0 lowest, ``bits`` bits of two's complement each."""
-    word = 0
-    for i, value in enumerate(values.tolist()):
-        word |= (value & ((1 << bits) - 1)) << (i * bits)
-    return format(word, "x")
 
 
 class _Chain:
@@ -107,22 +118,24 @@ class _Chain:
         self._stream = Stream(first.source.name, lanes, frame.element_bits, frame.elements, 1)
         self._packed = True
         self._observed = ""
+        # ready runs through the chain's end from behind
+        self._open = False
 
     def _connect(self, target: str, slice_here: bool = False) -> None:
         """The edge from the chain's end to ``target``.
 
-        A register slice of two words stands behind each matrix unit and pool, whose ready
-        runs through them to their window, and where ``slice_here`` asks for one; a window
-        ends a chain by itself.
+        A register slice of two words stands behind what follows a window, whose ready runs
+        through it to that window, and where ``slice_here`` asks for one; a window ends a chain
+        by itself.
         """
-        previous = self.units[-1] if self.units else None
-        storage = _SLICE if slice_here or isinstance(previous, MatrixUnit | PoolUnit) else _WIRE
+        storage = _SLICE if slice_here or self._open else _WIRE
         self.edges.append(Edge(self._source, target, "data", self._stream, storage, self._observed))
 
     def _add(self, unit: Unit, stream: Stream, job: Job, observed: str = "") -> None:
         self.units.append(unit)
         self.jobs.append(job)
         self._source, self._stream, self._observed, self._packed = unit.name, stream, observed, False
+        self._open = isinstance(unit, MatrixUnit | PoolUnit | SumPoolUnit | LevelUnit | RequantUnit)
 
     def _convert(self, name: str, layer: str, want: Stream, packed: bool) -> None:
         """Bring the stream to ``want``; ``packed``: its words run through the whole frame."""
@@ -152,35 +165,33 @@ class _Chain:
             want = Stream(tensor, shape.lanes, wire_bits, layer.channels, layer.in_pixels)
         self._convert(prefix, layer.name, want, packed=shape.flat)
         _, rows, columns = layer.sums.shape
-        loops = (("y", rows), ("x", columns), ("group", shape.groups), ("fold", shape.folds))
+        turns = (("term", shape.terms),) if shape.terms > 1 else ()
+        loops = (("y", rows), ("x", columns), ("group", shape.groups), *turns, ("fold", shape.folds))
+        words = shape.turns * shape.folds
         if shape.windowed:
-            act_bits = layer.act.bits
-            words = shape.groups * shape.folds
+            act_bits = layer.act_bits
             stream = Stream(tensor, shape.simd, act_bits, words * shape.simd, layer.out_pixels)
-            self._windows(_layer_window(choice), layer.name, stream, loops)
-        self._matrix(choice, prefix, loops)
+            self._windows(layer_window(layer, shape, choice.depth, choice.ring), layer.name, stream, loops)
+        # without a window the words come from a converter's multiplexers or from the core's port
+        bare = not shape.windowed
+        plane = plane_unit(layer, shape)
+        if plane is not None:
+            self._connect(plane.name, slice_here=bare)
+            bare = False
+            bits = Stream(tensor, shape.simd, 1, words * shape.simd, layer.out_pixels)
+            self._add(plane, bits, Job(layer.name, plane.name, loops, tensor, tensor))
+        self._matrix(choice, prefix, loops, slice_here=bare)
+        self._behind(choice, loops[:-1])
 
-    def _matrix(self, choice: LayerChoice, prefix: str, loops: tuple[tuple[str, int], ...]) -> None:
+    def _matrix(
+        self, choice: LayerChoice, prefix: str, loops: tuple[tuple[str, int], ...], slice_here: bool
+    ) -> None:
         layer, shape, widths = choice.layer, choice.shape, choice.widths
-        last = layer.threshold is None
-        unit = MatrixUnit(
-            name=f"{prefix}_mvu",
-            pe=shape.pe,
-            simd=shape.simd,
-            act_bits=layer.act.bits,
-            act_signed=layer.act.signed and not layer.act.is_bipolar,
-            act_bipolar=layer.act.is_bipolar,
-            folds=shape.folds,
-            groups=shape.groups,
-            start_bits=widths.start_bits,
-            acc_bits=widths.acc_bits,
-            thresholded=not last,
-            out_bits=RESULT_BITS if last else 1,
-        )
+        unit = matrix_unit(layer, shape, widths)
         weights = WeightRom(
             f"{prefix}_weights",
             shape.pe * shape.simd,
-            shape.groups * shape.folds,
+            shape.turns * shape.folds,
             choice.memory,
             f"{prefix}_weights.mem",
         )
@@ -188,65 +199,93 @@ class _Chain:
         starts = StartRom(
             f"{prefix}_starts",
             shape.pe * widths.start_bits,
-            shape.groups,
+            shape.turns,
             rows,
             columns,
             row_classes,
             column_classes,
             f"{prefix}_starts.mem",
         )
-        tensor = layer.sums if layer.bits is None else layer.bits
-        # without a window the words come from a converter's multiplexers or from the core's port
-        self._connect(unit.name, slice_here=not shape.windowed)
-        for rom, port, bits, words in (
-            (weights, "weights", 1, weights.depth),
-            (starts, "starts", widths.start_bits, shape.groups),
-        ):
-            lanes = rom.width // bits
-            stream = Stream(layer.name, lanes, bits, lanes * words, layer.out_pixels)
-            self.edges.append(Edge(rom.name, unit.name, port, stream, _WIRE))
-            rom_loops = (("pixel", layer.out_pixels), ("word", words))
-            self.units.append(rom)
-            self.jobs.append(Job(layer.name, rom.name, rom_loops, "", ""))
-        out = Stream(tensor.name, shape.pe, unit.out_bits, layer.outputs, layer.out_pixels)
-        job = Job(layer.name, unit.name, loops, layer.source.name, tensor.name)
-        self._add(unit, out, job, observed=tensor.name)
+        self._connect(unit.name, slice_here)
+        self._feed(weights, unit.name, "weights", layer, 1, layer.out_pixels)
+        self._feed(starts, unit.name, "starts", layer, widths.start_bits, layer.out_pixels)
+        made = layer.bits if layer.in_matrix else layer.sums
+        assert made is not None
+        out = Stream(made.name, shape.pe, unit.out_bits, layer.outputs, layer.out_pixels)
+        if shape.terms > 1:
+            # a pixel's word of each term of a group, and then the next group's
+            whole = shape.turns * shape.pe
+            out = Stream(made.name, shape.pe, unit.out_bits, whole, layer.out_pixels)
+        job = Job(layer.name, unit.name, loops, layer.source.name, made.name)
+        self._add(unit, out, job, observed="" if layer.weighted else made.name)
 
-    def pool(self, choice: LayerChoice, pool: ChipPool, taps: int, depth: int, ring: Memory) -> None:
-        position = choice.layer.pools.index(pool)
+    def _feed(
+        self, rom: WeightRom | StartRom, target: str, port: str, layer: ChipLayer, bits: int, pixels: int
+    ) -> None:
+        """Add ``rom``, the words of each of ``pixels`` read from it at ``port``."""
+        words = rom.depth if isinstance(rom, WeightRom) else rom.groups
+        lanes = rom.width // bits
+        stream = Stream(layer.name, lanes, bits, lanes * words, pixels)
+        self.edges.append(Edge(rom.name, target, port, stream, _WIRE))
+        self.units.append(rom)
+        self.jobs.append(Job(layer.name, rom.name, (("pixel", pixels), ("word", words)), "", ""))
+
+    def _behind(self, choice: LayerChoice, loops: tuple[tuple[str, int], ...]) -> None:
+        """What weighs the matrix unit's sums and what makes codes of them."""
+        layer, shape, widths = choice.layer, choice.shape, choice.widths
+        sums = layer.sums.name
+        terms = terms_unit(layer, shape, widths)
+        if terms is not None:
+            # the sums of the matrix unit go on as they come
+            self._open = False
+            self._connect(terms.name)
+            out = Stream(sums, shape.pe, terms.out_bits, layer.outputs, layer.out_pixels)
+            job = Job(layer.name, terms.name, loops, sums, sums)
+            self._add(terms, out, job, observed=sums)
+            self._open = True
+        self._quantise(choice, 0, layer.bits)
+
+    def _quantise(self, choice: LayerChoice, position: int, codes: Tensor | None) -> None:
+        """Make ``codes`` of the sums of the layer (position 0) or of a pool of it, where a unit does."""
+        layer, source = choice.layer, self._stream
+        unit, quantiser = quantisers(layer, choice.shape, choice.widths)[position]
+        if unit is None or quantiser is None:
+            return
+        assert codes is not None
+        channels, rows, columns = codes.shape
+        pixels, groups = rows * columns, source.words_per_pixel
+        self._open = False
+        self._connect(unit.name)
+        rom = table_rom(unit, quantiser, groups, choice.tables[position])
+        port = "levels" if isinstance(unit, LevelUnit) else "factors"
+        # a table of every position is read once a frame, not once a pixel
+        times = pixels * groups // rom.depth
+        self._feed(rom, unit.name, port, layer, rom.width // unit.lanes, times)
+        out = Stream(codes.name, unit.lanes, unit.out_bits, channels, pixels)
+        loops = (("y", rows), ("x", columns), ("group", groups))
+        self._add(unit, out, Job(layer.name, unit.name, loops, source.tensor, codes.name), codes.name)
+
+    def pool(self, choice: LayerChoice, position: int) -> None:
+        pool, taps = choice.layer.pools[position], choice.pool_taps[position]
+        depth, ring = choice.pool_depths[position], choice.pool_rings[position]
         name = f"l{choice.layer.index}_pool{position}"
         have = self._stream
         words = have.words_per_pixel
-        channels, height, width = pool.source.shape
-        _, out_height, out_width = pool.output.shape
-        invert = packed_word(pool.op.minimum.astype(np.int64), 1)
+        channels, out_height, out_width = pool.pooled.shape
         tap_groups = pool.op.geometry.taps // taps
-        window = Window(
-            name=f"{name}_window",
-            bits=1,
-            lanes=have.lanes,
-            words_per_pixel=words,
-            height=height,
-            width=width,
-            geometry=pool.op.geometry,
-            out_height=out_height,
-            out_width=out_width,
-            taps_per_word=taps,
-            repeats=1,
-            channels_outer=True,
-            depth=depth,
-            pad_word=invert,
-            memory=ring,
-        )
+        window = pool_window(name, pool, have.lanes, taps, depth, ring)
         layer = choice.layer.name
         loops = (("y", out_height), ("x", out_width), ("word", words), ("tap_group", tap_groups))
         wide = taps * have.lanes
-        stream = Stream(pool.source.name, wide, 1, words * tap_groups * wide, pool.out_pixels)
+        stream = Stream(pool.source.name, wide, have.bits, words * tap_groups * wide, pool.out_pixels)
         self._windows(window, layer, stream, loops)
-        unit = PoolUnit(name, have.lanes, taps, tap_groups, words, invert)
         self._connect(name)
-        out = Stream(pool.name, have.lanes, 1, channels, pool.out_pixels)
-        self._add(unit, out, Job(layer, name, loops, pool.source.name, pool.name), observed=pool.name)
+        job = Job(layer, name, loops, pool.source.name, pool.name)
+        unit = pool_unit(name, pool, have.lanes, taps)
+        bits = unit.bits if isinstance(unit, PoolUnit) else unit.out_bits
+        out = Stream(pool.name, have.lanes, bits, channels, pool.out_pixels)
+        self._add(unit, out, job, observed=pool.name)
+        self._quantise(choice, 1 + position, pool.output)
 
     def finish(self, frame: Frame) -> None:
         tensor = self._stream.tensor
@@ -254,34 +293,3 @@ class _Chain:
         want = Stream(tensor, lanes, frame.element_bits, frame.elements, 1)
         self._convert("output", self.jobs[-1].layer, want, packed=True)
         self._connect("output", slice_here=True)
-
-
-def _layer_window(choice: LayerChoice) -> Window:
-    layer, shape = choice.layer, choice.shape
-    channels, height, width = layer.source.shape
-    _, out_height, out_width = layer.sums.shape
-    geometry = layer.geometry
-    if shape.flat:
-        height = width = 1
-        geometry = replace(geometry, kernel=(1, 1), stride=(1, 1), dilation=(1, 1))
-    pad = layer.product.pad_value if geometry.pads.any() else 0
-    if layer.act.is_bipolar:
-        # a zero reads as bit 0; the start table takes away what that adds
-        pad = 1 if pad == 1 else 0
-    return Window(
-        name=f"l{layer.index}_window",
-        bits=layer.act.bits,
-        lanes=shape.lanes,
-        words_per_pixel=shape.words_per_pixel,
-        height=height,
-        width=width,
-        geometry=geometry,
-        out_height=out_height,
-        out_width=out_width,
-        taps_per_word=shape.taps_per_word,
-        repeats=shape.groups,
-        channels_outer=False,
-        depth=choice.depth,
-        pad_word=packed_word(np.full(channels, pad, np.int64), layer.act.bits),
-        memory=choice.ring,
-    )

@@ -22,8 +22,9 @@ def bound_cycles(graph: IntGraph, folding: Folding, board: Board, clock_mhz: flo
     """Clocks a frame: the maximum of what the edges, the memory and each layer need.
 
     Input beats, output beats, bytes of a frame over the DDR's bandwidth, and for each layer
-    max(ceil(input pixels / M), ceil(output pixels / M) x ceil(C_out / PE) x folds), M the
-    pixels a clock, folds = taps x ceil(C / SIMD) for SIMD <= C, else taps x C / SIMD.  A
+    max(ceil(input pixels / M), ceil(output pixels / M) x ceil(C_out / PE) x folds x terms), M
+    the pixels a clock, folds = taps x ceil(C / SIMD) for SIMD <= C, else taps x C / SIMD, terms
+    the binary weight tensors of a layer of k-bit weights or of several bases, done in turn.  A
     kernel that covers its whole map is a linear layer: one pixel in, one out.
     """
     products = [node for node in graph.nodes if isinstance(node.op, Product)]
@@ -52,7 +53,7 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
             folds = taps * ceil(channels / fold.simd)
         else:
             folds = ceil(taps * channels / fold.simd)
-        work = ceil(pixels_out / fold.pixels) * ceil(outputs / fold.pe) * folds
+        work = ceil(pixels_out / fold.pixels) * ceil(outputs / fold.pe) * folds * len(node.op.terms)
         bounds.append((name, max(ceil(pixels_in / fold.pixels), work)))
     return bounds
 

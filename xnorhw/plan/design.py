@@ -12,10 +12,19 @@ from xnorhw.plan.geometry import LayerShape, layer_shape
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import Converter, Edge, Fifo, Job, Memory, Resources, StartRom, Unit, WeightRom, Window
 from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources, unit_resources
-from xnorhw.plan.schedule import Schedule, Stage, schedule, window_ring
+from xnorhw.plan.schedule import (
+    Schedule,
+    Stage,
+    pool_latency,
+    quantiser_latency,
+    schedule,
+    terms_latency,
+    window_ring,
+)
 from xnorhw.plan.starts import AccumulatorWidths
+from xnorhw.plan.units import quantisers, table_rom
 
-__all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "stages", "unit_cycles"]
+__all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "stages", "table_roms", "unit_cycles"]
 
 
 # A deeper ROM becomes block RAM by itself in the tools (they move its address register into it).
@@ -36,15 +45,17 @@ class Pick:
 
 @dataclass(frozen=True)
 class Prices:
-    """What a LUT, an FF and a BRAM36 are worth beside one another."""
+    """What a LUT, an FF, a BRAM36 and a DSP are worth beside one another."""
 
     lut: float
     ff: float
     bram36: float
+    dsp: float
 
     def of(self, cost: Resources) -> float:
         """The price of ``cost``."""
-        return self.lut * cost.lut + self.ff * cost.ff + self.bram36 * cost.bram36
+        price = self.lut * cost.lut + self.ff * cost.ff + self.bram36 * cost.bram36
+        return price + self.dsp * cost.dsp
 
     def cheaper(self, lut: Resources, block: Resources) -> Memory:
         """The cheaper of a LUT memory and a block memory."""
@@ -118,9 +129,12 @@ def stages(
         for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
             words = ceil_div(layer.outputs, pick.pe)
             _, height, width = pool.source.shape
-            ring = window_ring(pool.op.geometry, height, width, *pool.output.shape[1:], words)
+            ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
             cost = words * pool.op.geometry.taps // taps
-            line.append(Stage(pool.name, ring, ring.words, pool.out_pixels, float(cost), 0))
+            later = pool_latency(pool.bits, pool.quantiser is not None, taps)
+            if pool.quantiser is not None:
+                later += quantiser_latency(pool.quantiser)
+            line.append(Stage(pool.name, ring, ring.words, pool.out_pixels, float(cost), 0, later))
     return _coupled(line, beats)
 
 
@@ -133,7 +147,12 @@ def _layer_stage(layer: ChipLayer, shape: LayerShape) -> Stage:
     elif shape.windowed:
         _, height, width = layer.source.shape
         ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
-    return Stage(layer.name, ring, shape.in_words, layer.out_pixels, float(shape.groups * shape.folds), 0)
+    coefficients = tuple(t.coefficient for t in layer.product.terms)
+    later = terms_latency(coefficients) if layer.weighted else 0
+    if layer.quantiser is not None and not layer.in_matrix:
+        later += quantiser_latency(layer.quantiser)
+    cost = float(shape.turns * shape.folds)
+    return Stage(layer.name, ring, shape.in_words, layer.out_pixels, cost, 0, later)
 
 
 def _coupled(line: list[Stage], beats: int) -> tuple[Stage, ...]:
@@ -160,17 +179,35 @@ def _choice(
     depths: dict[str, int],
     prices: Prices,
 ) -> LayerChoice:
-    width, depth = shape.pe * shape.simd, shape.groups * shape.folds
+    width, depth = shape.pe * shape.simd, shape.turns * shape.folds
     memory = _rom_memory(pick.memory, width, depth, prices)
     ring_depth = depths.get(layer.name, 0)
-    ring = _ring_memory(pick.ring, shape.lanes * layer.act.bits, ring_depth, shape.taps_per_word, prices)
+    ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.taps_per_word, prices)
     pool_depths = tuple(depths[p.name] for p in layer.pools)
     pool_rings = tuple(
-        _ring_memory(wish, shape.pe, depth, taps, prices)
-        for wish, depth, taps in zip(pick.pool_rings, pool_depths, pick.pool_taps, strict=True)
+        _ring_memory(wish, shape.pe * pool.bits, depth, taps, prices)
+        for wish, pool, depth, taps in zip(
+            pick.pool_rings, layer.pools, pool_depths, pick.pool_taps, strict=True
+        )
+    )
+    tables = tuple(
+        Memory.LUT if rom is None else _rom_memory("auto", rom.width, rom.depth, prices)
+        for rom in table_roms(layer, shape, widths)
     )
     return LayerChoice(
-        layer, shape, widths, memory, ring_depth, ring, pick.pool_taps, pool_depths, pool_rings
+        layer, shape, widths, memory, ring_depth, ring, pick.pool_taps, pool_depths, pool_rings, tables
+    )
+
+
+def table_roms(
+    layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths
+) -> tuple[WeightRom | None, ...]:
+    """The tables of the layer's quantiser and of its pools', None where there is none."""
+    return tuple(
+        None
+        if unit is None or quantiser is None
+        else table_rom(unit, quantiser, ceil_div(layer.outputs, shape.pe), Memory.LUT)
+        for unit, quantiser in quantisers(layer, shape, widths)
     )
 
 

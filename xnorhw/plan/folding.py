@@ -11,7 +11,7 @@ from xnorhw.ir.errors import FitError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.geometry import WIDEST_WORD, divisors, layer_shape, legal_simd, legal_taps, word_bits
 from xnorhw.plan.layers import ChipLayer, ChipPool, chip_layers
-from xnorhw.plan.model import Plan, PoolUnit, Unit, Window
+from xnorhw.plan.model import Plan, PoolUnit, SumPoolUnit, Unit, Window
 
 __all__ = [
     "Folding",
@@ -82,6 +82,7 @@ def next_named(entries: tuple[LayerFolding, ...], name: str) -> LayerFolding:
 def folding_of(plan: Plan) -> Folding:
     """The folding that ``plan`` was built with, complete: building with it gives the plan again."""
     windows = {e.target: e.source for e in plan.edges if isinstance(_unit(plan, e.source), Window)}
+    windows |= {x.matrix: x.window for x in plan.layers if x.window}
     writes = {job.unit: job.writes for job in plan.jobs}
     layers, pools = [], []
     for x in plan.layers:
@@ -89,7 +90,7 @@ def folding_of(plan: Plan) -> Folding:
         layers.append(LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value, memory))
         for name in x.pools:
             unit = plan.unit(name)
-            assert isinstance(unit, PoolUnit)
+            assert isinstance(unit, PoolUnit | SumPoolUnit)
             memory = _window_memory(plan, windows[name])
             pools.append(PoolFolding(writes[name], unit.taps_per_word, memory))
     return Folding(tuple(layers), tuple(pools))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.plan.layers import ChipLayer, ChipPool
+from xnorhw.ir.int_graph import Tensor
+from xnorhw.ir.types import IntType, type_for_range
+from xnorhw.plan.layers import ChipLayer, ChipPool, wire_bits
 
 __all__ = [
+    "RESULT_BITS",
     "WIDEST_WORD",
     "LayerShape",
     "divisors",
@@ -15,11 +18,16 @@ __all__ = [
     "legal_simd",
     "legal_taps",
     "pool_cycles",
+    "pool_sum_bits",
+    "result_bits",
     "word_bits",
 ]
 
 WIDEST_WORD = 4096
 """Bits of the widest ap_uint (UG1399, arbitrary precision types): what the C++ core can express."""
+
+RESULT_BITS = 32
+"""Bits of a sum that leaves the chip."""
 
 
 def divisors(n: int) -> list[int]:
@@ -44,10 +52,10 @@ class LayerShape:
     """A layer under a folding.
 
     The window takes words of ``lanes`` elements, ``words_per_pixel`` a pixel, and gives
-    ``taps_per_word`` taps a word, ``folds`` words for each of ``groups`` channel groups of
-    each output pixel.  ``flat`` True: a whole-map layer whose words follow one another
-    through the map as if it were one pixel of channels x taps; ``windowed`` False: its
-    words need no replay either, and there is no window at all.
+    ``taps_per_word`` taps a word, ``folds`` words for each of ``terms`` terms of each of
+    ``groups`` channel groups of each output pixel.  ``flat`` True: a whole-map layer whose
+    words follow one another through the map as if it were one pixel of channels x taps;
+    ``windowed`` False: its words need no replay either, and there is no window at all.
     """
 
     pe: int
@@ -61,6 +69,12 @@ class LayerShape:
     windowed: bool
     in_words: int
     cycles: int
+    terms: int = 1
+
+    @property
+    def turns(self) -> int:
+        """Sums that the matrix unit forms for each of its PE, a pixel."""
+        return self.groups * self.terms
 
 
 def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
@@ -78,9 +92,11 @@ def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
         lanes, taps_per_word, words = c, simd // c, 1
         folds, in_words = taps // taps_per_word, layer.in_pixels
     pointwise = taps == 1 and layer.geometry.stride == (1, 1) and not layer.geometry.pads.any()
-    windowed = groups > 1 or not (flat or pointwise)
-    cycles = max(in_words, layer.out_pixels * groups * folds)
-    return LayerShape(pe, simd, lanes, words, taps_per_word, folds, groups, flat, windowed, in_words, cycles)
+    windowed = groups * layer.terms > 1 or not (flat or pointwise)
+    cycles = max(in_words, layer.out_pixels * groups * layer.terms * folds)
+    return LayerShape(
+        pe, simd, lanes, words, taps_per_word, folds, groups, flat, windowed, in_words, cycles, layer.terms
+    )
 
 
 def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int) -> int:
@@ -95,9 +111,38 @@ def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
 
     A converter between two layers holds a word of each.
     """
-    bits = layer.act.bits
-    result_bits = shape.pe * (32 if layer.threshold is None else 1)
-    widest = max(2 * shape.lanes * bits, 2 * result_bits, shape.simd * bits)
+    bits = layer.act_bits
+    results = [result_bits(layer), *(wire_bits(_kind(pool.output)) for pool in layer.pools)]
+    widest = max(2 * shape.lanes * bits, 2 * shape.pe * max(results), shape.simd * bits)
     if shape.windowed and not layer.whole_map:
         widest = max(widest, layer.taps * shape.lanes * bits)
-    return max([widest, *(pool.op.geometry.taps * shape.pe for pool in layer.pools)])
+    if not layer.in_matrix:
+        widest = max(widest, shape.pe * _sum_bits(layer))
+    for pool in layer.pools:
+        widest = max(widest, pool.op.geometry.taps * shape.pe * pool.bits)
+        if pool.quantiser is not None:
+            widest = max(widest, shape.pe * pool_sum_bits(pool))
+    return widest
+
+
+def result_bits(layer: ChipLayer) -> int:
+    """Bits of an element that leaves the layer, its pools left out."""
+    return RESULT_BITS if layer.bits is None else wire_bits(_kind(layer.bits))
+
+
+def pool_sum_bits(pool: ChipPool) -> int:
+    """Bits of a sum pool's sums, and of every level that they are compared with."""
+    low, high = pool.sums_range
+    return type_for_range(low, high + 1).bits
+
+
+def _kind(tensor: Tensor) -> IntType:
+    assert tensor.type is not None
+    return tensor.type
+
+
+def _sum_bits(layer: ChipLayer) -> int:
+    """No sum that travels inside of the layer has more bits, whatever the weights are."""
+    heaviest = sum(abs(t.coefficient) for t in layer.product.terms)
+    largest = layer.channels * layer.taps * max(abs(layer.act.min), abs(layer.act.max), 1) * heaviest
+    return largest.bit_length() + 2

@@ -28,22 +28,32 @@ from xnorhw.plan.hls_model import (
     Convert,
     HlsDesign,
     HlsStream,
+    Levels,
     Lines,
     Matrix,
+    Planes,
     Pool,
     Replay,
+    Requant,
     Stage,
+    SumPool,
     Taps,
+    Terms,
 )
 from xnorhw.plan.hls_turns import turns
 from xnorhw.plan.model import (
     Converter,
     Edge,
     Fifo,
+    LevelUnit,
     MatrixUnit,
     Plan,
+    PlaneUnit,
     PoolUnit,
+    RequantUnit,
     StartRom,
+    SumPoolUnit,
+    TermsUnit,
     WeightRom,
     Window,
 )
@@ -83,7 +93,13 @@ def hls_design(plan: Plan) -> HlsDesign:
             chain.window(unit)
         elif isinstance(unit, MatrixUnit):
             chain.matrix(unit)
-        elif isinstance(unit, PoolUnit):
+        elif isinstance(unit, PlaneUnit):
+            chain.planes(unit)
+        elif isinstance(unit, TermsUnit):
+            chain.terms(unit)
+        elif isinstance(unit, LevelUnit | RequantUnit):
+            chain.quantiser(unit)
+        elif isinstance(unit, PoolUnit | SumPoolUnit):
             chain.pool(unit)
         else:
             raise ValueError(f"{unit.name}: a {type(unit).__name__} takes no stream")
@@ -122,7 +138,7 @@ class _Chain:
         if edge.target == "output":
             return 0
         unit = self._plan.unit(edge.target)
-        if isinstance(unit, Window):
+        if isinstance(unit, Window | PlaneUnit):
             return unit.bits
         return unit.act_bits if isinstance(unit, MatrixUnit) else 0
 
@@ -225,15 +241,54 @@ class _Chain:
             rows, columns = len(starts.row_class), len(starts.column_class)
         words, layer = pixels * unit.groups, self._layers.get(unit.name, "")
         cycles = words * unit.folds
-        stage = Matrix(unit.name, layer, _OPEN, _OPEN, cycles, unit, weights, starts, rows, columns)
+        target = self._from[unit.name].target
+        behind = None if target == "output" else self._plan.unit(target)
+        terms = len(behind.coefficients) if isinstance(behind, TermsUnit) else 1
+        stage = Matrix(unit.name, layer, _OPEN, _OPEN, cycles, unit, weights, starts, rows, columns, terms)
         self._add(stage, unit.pe * unit.out_bits, words)
 
-    def pool(self, unit: PoolUnit) -> None:
+    def pool(self, unit: PoolUnit | SumPoolUnit) -> None:
         pixels = self._from[unit.name].stream.pixels
         words = pixels * unit.words_per_pixel
+        layer, cycles = self._layers.get(unit.name, ""), words * unit.tap_groups
+        if isinstance(unit, PoolUnit):
+            pool = Pool(unit.name, layer, _OPEN, _OPEN, cycles, unit, pixels)
+            self._add(pool, unit.lanes * unit.bits, words)
+        else:
+            sums = SumPool(unit.name, layer, _OPEN, _OPEN, cycles, unit, words)
+            self._add(sums, unit.lanes * unit.out_bits, words)
+
+    def planes(self, unit: PlaneUnit) -> None:
+        words = self._wire.words
+        rounds = self._whole(unit.name, len(unit.planes) * unit.folds)
         layer = self._layers.get(unit.name, "")
-        stage = Pool(unit.name, layer, _OPEN, _OPEN, words * unit.tap_groups, unit, pixels)
-        self._add(stage, unit.lanes, words)
+        self._add(Planes(unit.name, layer, _OPEN, _OPEN, words, unit, rounds), unit.lanes, words)
+
+    def terms(self, unit: TermsUnit) -> None:
+        words = self._whole(unit.name, len(unit.coefficients))
+        layer, cycles = self._layers.get(unit.name, ""), self._wire.words
+        stage = Terms(unit.name, layer, _OPEN, _OPEN, cycles, unit, words)
+        self._add(stage, unit.lanes * unit.out_bits, words)
+
+    def quantiser(self, unit: LevelUnit | RequantUnit) -> None:
+        port = "levels" if isinstance(unit, LevelUnit) else "factors"
+        table = self._plan.unit(self._into[unit.name, port].source)
+        assert isinstance(table, WeightRom)
+        words, layer = self._wire.words, self._layers.get(unit.name, "")
+        rounds = self._whole(unit.name, table.depth)
+        stage: Levels | Requant
+        if isinstance(unit, LevelUnit):
+            stage = Levels(unit.name, layer, _OPEN, _OPEN, words, table, rounds, unit)
+        else:
+            stage = Requant(unit.name, layer, _OPEN, _OPEN, words, table, rounds, unit)
+        self._add(stage, unit.lanes * unit.out_bits, words)
+
+    def _whole(self, name: str, words: int) -> int:
+        """How many times ``words`` words come in a frame."""
+        times, rest = divmod(self._wire.words, words)
+        if rest:
+            raise ValueError(f"{name}: {self._wire.words} words are no rounds of {words}")
+        return times
 
     def finish(self) -> HlsDesign:
         """Close the chain at the core's output."""

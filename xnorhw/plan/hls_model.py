@@ -5,19 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from xnorhw.plan.model import MatrixUnit, Memory, PoolUnit, StartRom, WeightRom, Window
+from xnorhw.plan.model import (
+    LevelUnit,
+    MatrixUnit,
+    Memory,
+    PlaneUnit,
+    PoolUnit,
+    RequantUnit,
+    StartRom,
+    SumPoolUnit,
+    TermsUnit,
+    WeightRom,
+    Window,
+)
 
 __all__ = [
     "Codes",
     "Convert",
     "HlsDesign",
     "HlsStream",
+    "Levels",
     "Lines",
     "Matrix",
+    "Planes",
     "Pool",
     "Replay",
+    "Requant",
     "Stage",
+    "SumPool",
     "Taps",
+    "Terms",
 ]
 
 
@@ -188,13 +205,17 @@ class Replay(_Stage):
 
 @dataclass(frozen=True)
 class Matrix(_Stage):
-    """A matrix unit with its ROMs; ``rows`` x ``columns`` output pixels."""
+    """A matrix unit with its ROMs; ``rows`` x ``columns`` output pixels.
+
+    ``terms``: how many of its channel groups in a row are the terms of one.
+    """
 
     unit: MatrixUnit
     weights: WeightRom
     starts: StartRom
     rows: int
     columns: int
+    terms: int
     kind: str = "matrix"
 
 
@@ -207,7 +228,91 @@ class Pool(_Stage):
     kind: str = "pool"
 
 
-Stage = Union[Convert, Codes, Lines, Taps, Replay, Matrix, Pool]
+@dataclass(frozen=True)
+class SumPool(_Stage):
+    """A sum pool over ``words`` output words."""
+
+    unit: SumPoolUnit
+    words: int
+    kind: str = "sum_pool"
+
+
+@dataclass(frozen=True)
+class Planes(_Stage):
+    """A plane unit: ``rounds`` times all of its terms."""
+
+    unit: PlaneUnit
+    rounds: int
+    kind: str = "planes"
+
+
+@dataclass(frozen=True)
+class Terms(_Stage):
+    """A terms unit over ``words`` output words."""
+
+    unit: TermsUnit
+    words: int
+    kind: str = "terms"
+
+
+@dataclass(frozen=True)
+class _Quantiser(_Stage):
+    """What makes codes of sums, a word a word of ``table``, which is gone through ``rounds`` times."""
+
+    table: WeightRom
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Levels(_Quantiser):
+    """A level unit with its table."""
+
+    unit: LevelUnit
+    kind: str = "levels"
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of the table for one lane: the levels, lowest first, then the flip."""
+        return self.unit.levels * self.unit.in_bits + 1
+
+
+@dataclass(frozen=True)
+class Requant(_Quantiser):
+    """A requantisation unit with its table."""
+
+    unit: RequantUnit
+    kind: str = "requant"
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of the table for one lane: the multiplier, then the addend."""
+        return self.unit.multiplier_bits + self.unit.addend_bits
+
+    @property
+    def scaled_bits(self) -> int:
+        """Bits that hold every sum times its multiplier plus its addend."""
+        return max(self.unit.in_bits + self.unit.multiplier_bits, self.unit.addend_bits) + 1
+
+    @property
+    def code_bits(self) -> int:
+        """Bits that hold what is left after the shift, and both bounds."""
+        return max(self.scaled_bits, self.unit.out_bits + 1)
+
+
+Stage = Union[
+    Convert,
+    Codes,
+    Lines,
+    Taps,
+    Replay,
+    Matrix,
+    Pool,
+    SumPool,
+    Planes,
+    Terms,
+    Levels,
+    Requant,
+]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.plan.hls_depth import Turns
-from xnorhw.plan.hls_model import Convert, Lines, Matrix, Pool, Replay, Stage, Taps
+from xnorhw.plan.hls_model import Convert, Lines, Matrix, Pool, Replay, Stage, SumPool, Taps, Terms
 
 __all__ = ["turns"]
 
@@ -28,7 +28,10 @@ def turns(stage: Stage) -> Turns:
         return Turns(stage.cycles, _steps(stage.blocks, stage.repeats * stage.words, stage.words, 1), every)
     if isinstance(stage, Matrix):
         return Turns(stage.cycles, every, every[stage.unit.folds - 1 :: stage.unit.folds])
-    if isinstance(stage, Pool):
+    if isinstance(stage, Terms):
+        count = len(stage.unit.coefficients)
+        return Turns(stage.cycles, every, every[count - 1 :: count])
+    if isinstance(stage, Pool | SumPool):
         return Turns(stage.cycles, every, every[stage.unit.tap_groups - 1 :: stage.unit.tap_groups])
     return Turns(stage.cycles, every, every)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.assemble import LayerChoice
+from xnorhw.plan.design import table_roms
 from xnorhw.plan.model import Segment, WeightImage
 from xnorhw.plan.starts import position_classes
 
@@ -15,17 +16,25 @@ BURST_BYTES = 64
 def weight_image(choices: tuple[LayerChoice, ...]) -> WeightImage:
     """A segment for each (layer, channel group), each on a 64-byte burst.
 
-    A group's start words, one for each position class, stand before its ``folds`` weight
-    words; a word takes whole bytes.
+    A group's start words, one for each position class and term, and the words of the table
+    that makes codes of its sums stand before its weight words, a term's ``folds`` after
+    another's; a word takes whole bytes.  Tables of a pool behind the layer are segments of its
+    own, without weights.
     """
     segments = []
     offset = 0
     for choice in choices:
-        shape = choice.shape
-        _, _, row_classes, column_classes = position_classes(choice.layer)
-        start_bytes = row_classes * column_classes * ceil_div(shape.pe * choice.widths.start_bits, 8)
-        weight_bytes = shape.folds * ceil_div(shape.pe * shape.simd, 8)
-        for group in range(shape.groups):
-            segments.append(Segment(choice.layer.name, group, offset, start_bytes, weight_bytes))
-            offset += ceil_div(start_bytes + weight_bytes, BURST_BYTES) * BURST_BYTES
+        layer, shape = choice.layer, choice.shape
+        _, _, row_classes, column_classes = position_classes(layer)
+        classes = row_classes * column_classes * shape.terms
+        start_bytes = classes * ceil_div(shape.pe * choice.widths.start_bits, 8)
+        weight_bytes = shape.terms * shape.folds * ceil_div(shape.pe * shape.simd, 8)
+        tables = table_roms(layer, shape, choice.widths)
+        names = (layer.name, *(pool.name for pool in layer.pools))
+        for i, (name, table) in enumerate(zip(names, tables, strict=True)):
+            table_bytes = 0 if table is None else table.depth // shape.groups * ceil_div(table.width, 8)
+            before, weights = (table_bytes, 0) if i else (start_bytes + table_bytes, weight_bytes)
+            for group in range(shape.groups if before + weights else 0):
+                segments.append(Segment(name, group, offset, before, weights))
+                offset += ceil_div(before + weights, BURST_BYTES) * BURST_BYTES
     return WeightImage(tuple(segments), offset)

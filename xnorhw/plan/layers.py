@@ -7,33 +7,69 @@ runs on the chip, and what follows the last product's sums runs on the host agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Union
 
 import numpy as np
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import FullProduct, IntGraph, IntNode, MaxPool, Product, Tensor, Threshold
-from xnorhw.ir.types import IntType
+from xnorhw.ir.int_graph import IntGraph, IntNode, MaxPool, Product, Requant, SumPool, Tensor, Threshold
+from xnorhw.ir.types import Encoding, IntType
+from xnorhw.plan.refusals import (
+    check_chain,
+    check_product,
+    check_quantiser,
+    check_reading,
+    check_sum_pool,
+    misplaced,
+)
 
-__all__ = ["ChipLayer", "ChipPool", "chip_input", "chip_layers", "chip_output"]
+__all__ = ["ChipLayer", "ChipPool", "Quantiser", "chip_input", "chip_layers", "chip_output", "wire_bits"]
 
-_MAX_CODE_BITS = 8
-_RESULT_BITS = 32
+Quantiser = Union[Threshold, Requant]
+"""What makes codes of integer sums."""
+
+
+def wire_bits(kind: IntType) -> int:
+    """Bits of an element on a wire; of a thermometer code its number of ones travels."""
+    return kind.bits.bit_length() if kind.encoding is Encoding.THERMOMETER else kind.bits
 
 
 @dataclass(frozen=True)
 class ChipPool:
-    """A pool behind a layer: its operation, its input and its output tensor."""
+    """A pool behind a layer: its operation, its input tensor and what it makes of it.
 
-    op: MaxPool
+    ``quantiser`` makes codes of a sum pool's sums: ``output`` then, else ``pooled``.
+    """
+
+    op: MaxPool | SumPool
     source: Tensor
+    pooled: Tensor
+    quantiser: Quantiser | None
     output: Tensor
 
     @property
     def name(self) -> str:
-        """The pool's name: that of its output tensor."""
-        return self.output.name
+        """The pool's name: that of the tensor it makes."""
+        return self.pooled.name
+
+    @property
+    def act(self) -> IntType:
+        """The type of what it reads."""
+        assert self.source.type is not None
+        return self.source.type
+
+    @property
+    def bits(self) -> int:
+        """Bits of an element that it reads."""
+        return wire_bits(self.act)
+
+    @property
+    def sums_range(self) -> tuple[int, int]:
+        """The least and the largest sum of a window; padded taps count 0."""
+        taps = self.op.geometry.taps
+        return min(0, taps * self.act.min), max(0, taps * self.act.max)
 
     @property
     def in_pixels(self) -> int:
@@ -43,18 +79,21 @@ class ChipPool:
     @property
     def out_pixels(self) -> int:
         """Output pixels of a frame."""
-        return self.output.shape[1] * self.output.shape[2]
+        return self.pooled.shape[1] * self.pooled.shape[2]
 
 
 @dataclass(frozen=True)
 class ChipLayer:
-    """A binary-weight product, its threshold (None on the last layer) and the pools behind."""
+    """A binary-weight product, what makes codes of its sums (None on the last layer), the pools behind.
+
+    ``bits`` is the tensor of the codes.  No threshold is strict here.
+    """
 
     index: int
     source: Tensor
     product: Product
     sums: Tensor
-    threshold: Threshold | None
+    quantiser: Quantiser | None
     bits: Tensor | None
     pools: tuple[ChipPool, ...]
 
@@ -68,6 +107,46 @@ class ChipLayer:
         """The activations' type."""
         assert self.source.type is not None
         return self.source.type
+
+    @property
+    def act_bits(self) -> int:
+        """Bits of an activation on a wire."""
+        return wire_bits(self.act)
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """The quantiser where it is a threshold."""
+        return self.quantiser if isinstance(self.quantiser, Threshold) else None
+
+    @property
+    def terms(self) -> int:
+        """Products that the matrix unit forms one after the other."""
+        return len(self.product.terms)
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """For each term the plane of the activations that it takes; empty where it takes them whole."""
+        return tuple(t.plane for t in self.product.terms if t.plane is not None)
+
+    @property
+    def matrix_bipolar(self) -> bool:
+        """True where the matrix unit multiplies +-1 by +-1: on signs, and on planes of codes."""
+        return self.act.is_bipolar or bool(self.planes)
+
+    @property
+    def weighted(self) -> bool:
+        """True where terms are weighed and summed behind the matrix unit."""
+        return self.terms > 1 or self.product.terms[0].coefficient != 1
+
+    @property
+    def in_matrix(self) -> bool:
+        """True where the matrix unit thresholds: one level, on the sum as it stands."""
+        return self.threshold is not None and self.threshold.levels == 1 and not self.weighted
+
+    @property
+    def by_position(self) -> bool:
+        """True where each output pixel has thresholds of its own."""
+        return self.threshold is not None and self.threshold.table.shape[0] > 1
 
     @property
     def geometry(self) -> WindowGeometry:
@@ -113,7 +192,7 @@ class ChipLayer:
     @property
     def pad_classes(self) -> bool:
         """True where padded taps count 0, which bipolar lanes cannot say: starts correct it."""
-        return self.act.is_bipolar and self.product.pad_value == 0 and self.geometry.pads.any()
+        return self.matrix_bipolar and self.product.pad_value == 0 and self.geometry.pads.any()
 
     @property
     def output(self) -> Tensor:
@@ -124,8 +203,8 @@ class ChipLayer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a frame."""
-        return self.out_pixels * self.outputs * self.channels * self.taps
+        """Multiply-accumulates of a frame, those of each term."""
+        return self.out_pixels * self.outputs * self.channels * self.taps * self.terms
 
 
 def chip_input(graph: IntGraph) -> Tensor:
@@ -155,12 +234,13 @@ def _chip_part(graph: IntGraph) -> tuple[int, int]:
 def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
     """Cut the chain of nodes from the first to the last binary product into layers.
 
-    Accepted: products of one term on +-1 or on codes of 1 to 8 bits, each but the last
-    followed by one threshold a channel and any number of pools.  The last one's threshold
-    and pools, where a full-precision layer follows, are the host's.  Raises ModelError naming
-    the module for everything else.
+    Accepted: products of one term or several on +-1 or on codes of 1 to 8 bits, each but the
+    last followed by one quantiser (a threshold of 1 to 15 levels or a requantisation to 8 bits
+    or fewer) and any number of pools: max-pools of codes, and sum pools, each followed by a
+    quantiser.  What follows the last product, where a full-precision layer or a score behind a
+    pool does, is the host's.  Raises ModelError naming the module for everything else.
     """
-    _check_chain(graph)
+    check_chain(graph)
     first, last = _chip_part(graph)
     kind = graph.tensor(graph.output).type
     if kind is not None and kind.is_bipolar:
@@ -179,155 +259,47 @@ def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
     return tuple(layers)
 
 
-def _check_chain(graph: IntGraph) -> None:
-    """Nodes must read one another in order: units are wired in a row."""
-    expected = graph.input_tensor.name
-    for node in graph.nodes:
-        if node.input != expected:
-            raise ModelError(
-                f"it reads {node.input}, which another module reads as well: the chip runs one chain",
-                module=node.output.name,
-                remedy="Use a network without branches",
-            )
-        expected = node.output.name
-    if graph.output != expected:
-        raise ModelError(
-            f"the result is taken from {graph.output}, behind which modules follow",
-            module=expected,
-            remedy="End the network where its result is taken",
-        )
-
-
 def _take_layer(nodes: list[IntNode], source: Tensor, index: int) -> tuple[ChipLayer, list[IntNode]]:
     first, rest = nodes[0], nodes[1:]
     if not isinstance(first.op, Product):
-        raise _misplaced(first)
-    _check_product(first, first.op, source)
-    threshold: Threshold | None = None
+        raise misplaced(first)
+    check_product(first, first.op, source)
+    quantiser: Quantiser | None = None
     bits: Tensor | None = None
     pools: list[ChipPool] = []
     if rest:
-        if not isinstance(rest[0].op, Threshold):
-            raise _misplaced(rest[0])
-        threshold, bits = rest[0].op, rest[0].output
-        _check_threshold(rest[0], threshold)
+        quantiser, rest = _take_quantiser(rest)
+        bits = nodes[1].output
         tensor = bits
-        rest = rest[1:]
-        while rest and isinstance(rest[0].op, MaxPool):
-            pool = ChipPool(rest[0].op, tensor, rest[0].output)
-            _check_reading(pool.name, pool.op.geometry, tensor)
+        while rest and isinstance(rest[0].op, MaxPool | SumPool):
+            pool, rest = _take_pool(rest, tensor)
             pools.append(pool)
             tensor = pool.output
-            rest = rest[1:]
-    return ChipLayer(index, source, first.op, first.output, threshold, bits, tuple(pools)), rest
+    return ChipLayer(index, source, first.op, first.output, quantiser, bits, tuple(pools)), rest
 
 
-def _misplaced(node: IntNode) -> ModelError:
-    if isinstance(node.op, FullProduct):
-        return ModelError(
-            "it is in full precision between two binary layers: the chip runs the binary layers as one "
-            "chain, and the host what stands before and behind it",
-            module=node.output.name,
-            remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
-            "or every one behind it full-precision",
-        )
-    kind = type(node.op).__name__
-    return ModelError(
-        f"a {kind} cannot stand here: the chip runs products, each followed by one threshold and by pools",
-        module=node.output.name,
-        remedy="Order the modules as convolution, batch norm, Sign, max-pool, and end with a binary layer",
-    )
+def _take_quantiser(nodes: list[IntNode]) -> tuple[Quantiser, list[IntNode]]:
+    node = nodes[0]
+    if not isinstance(node.op, Threshold | Requant):
+        raise misplaced(node)
+    check_quantiser(node, node.op)
+    return _plain(node.op) if isinstance(node.op, Threshold) else node.op, nodes[1:]
 
 
-def _check_product(node: IntNode, product: Product, source: Tensor) -> None:
-    name = node.output.name
-    if product.groups != 1:
-        raise ModelError(
-            f"it has {product.groups} groups, and the matrix unit sums over all input channels",
-            module=name,
-            remedy="Use groups=1",
-        )
-    if len(product.terms) != 1 or product.terms[0].coefficient != 1:
-        raise ModelError(
-            f"its sum has {len(product.terms)} weighted terms, and the matrix unit forms one of weight 1",
-            module=name,
-            remedy="Use a layer with one binary weight tensor",
-        )
-    act = source.type
-    if act is None:
-        raise ModelError("its input is real", module=name, remedy="Put xnn.InputQuant or xnn.Sign before it")
-    if not act.is_bipolar and (act.encoding.value != "code" or act.bits > _MAX_CODE_BITS):
-        raise ModelError(
-            f"its input is {act}, and a matrix unit takes +-1 or codes of 1 to {_MAX_CODE_BITS} bits",
-            module=name,
-            remedy="Quantise the input to 8 bits or fewer",
-        )
-    legal_pads = (-1, 0, 1) if act.is_bipolar else range(act.min, act.max + 1)
-    if product.geometry.pads.any() and product.pad_value not in legal_pads:
-        raise ModelError(
-            f"padding with {product.pad_value} is no value of its input ({act})",
-            module=name,
-            remedy=f"Use a pad value from {min(legal_pads)} to {max(legal_pads)}",
-        )
-    weight = product.terms[0].weight
-    shape = (node.output.shape[0], source.shape[0], *product.geometry.kernel)
-    if weight.shape != shape or not np.isin(weight, (-1, 1)).all():
-        raise ModelError(
-            f"its weights are not +-1 of shape {shape}",
-            module=name,
-            remedy="Lower the network again from the model file",
-        )
-    largest = int(np.prod(shape[1:])) * max(abs(act.min), abs(act.max))
-    if largest >= 1 << (_RESULT_BITS - 2):
-        raise ModelError(
-            f"its sums reach {largest}, more than {_RESULT_BITS} bits carry",
-            module=name,
-            remedy="Use fewer inputs or fewer bits",
-        )
-    _check_reading(name, product.geometry, source)
+def _take_pool(nodes: list[IntNode], source: Tensor) -> tuple[ChipPool, list[IntNode]]:
+    node, rest = nodes[0], nodes[1:]
+    assert isinstance(node.op, MaxPool | SumPool)
+    check_reading(node.output.name, node.op.geometry, source)
+    if isinstance(node.op, MaxPool):
+        return ChipPool(node.op, source, node.output, None, node.output), rest
+    check_sum_pool(node, node.op.geometry, source, rest)
+    quantiser, behind = _take_quantiser(rest)
+    return ChipPool(node.op, source, node.output, quantiser, rest[0].output), behind
 
 
-def _check_reading(name: str, geometry: WindowGeometry, source: Tensor) -> None:
-    """A window frees what lies before it: one that starts past the map would free the next row or frame."""
-    _, height, width = source.shape
-    rows, columns = geometry.output_size(height, width)
-    if rows < 1 or columns < 1:
-        raise ModelError(
-            f"the kernel {geometry.kernel} does not fit into the map {height} x {width}",
-            module=name,
-            remedy="Use a smaller kernel or more padding",
-        )
-    pads, dilation = geometry.pads, geometry.dilation
-    extent = [(k - 1) * d + 1 for k, d in zip(geometry.kernel, dilation, strict=True)]
-    past_bottom = (rows - 1) * geometry.stride[0] >= height + pads.top
-    past_right = (columns - 1) * geometry.stride[1] >= width + pads.left
-    # such a window would give the next frame's first results before that frame has come
-    before = pads.top >= extent[0] or (pads.top == extent[0] - 1 and pads.left >= extent[1])
-    if past_bottom or past_right or before:
-        raise ModelError(
-            f"with a kernel {geometry.kernel} and {pads} some of its windows lie wholly on padding",
-            module=name,
-            remedy="Pad by less than the kernel's extent",
-        )
-
-
-def _check_threshold(node: IntNode, threshold: Threshold) -> None:
-    name = node.output.name
-    if threshold.levels != 1 or node.output.type is None or not node.output.type.is_bipolar:
-        raise ModelError(
-            f"it has {threshold.levels} levels, and the matrix unit compares with one",
-            module=name,
-            remedy="Use xnn.Sign behind the layer",
-        )
-    if threshold.table.shape[0] != 1:
-        raise ModelError(
-            "its thresholds depend on the position",
-            module=name,
-            remedy="Use one threshold a channel",
-        )
-    if bool(threshold.strict.any()):
-        raise ModelError(
-            "it compares with > where the matrix unit compares with >=",
-            module=name,
-            remedy="Lower the network again: on integers s > t is s >= t + 1",
-        )
+def _plain(threshold: Threshold) -> Threshold:
+    """The same threshold without strict levels: on integers s > t is s >= t + 1."""
+    if not threshold.strict.any():
+        return threshold
+    step = threshold.direction.astype(np.int64)[None, :, None] * threshold.strict[None, None, :]
+    return replace(threshold, table=threshold.table + step, strict=np.zeros_like(threshold.strict))

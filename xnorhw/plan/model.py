@@ -27,10 +27,15 @@ __all__ = [
     "Plan",
     # units
     "Converter",
+    "LevelUnit",
     "MatrixUnit",
     "Memory",
+    "PlaneUnit",
     "PoolUnit",
+    "RequantUnit",
     "StartRom",
+    "SumPoolUnit",
+    "TermsUnit",
     "Unit",
     "WeightRom",
     "Window",
@@ -223,12 +228,103 @@ class StartRom:
 
 
 @dataclass(frozen=True)
-class PoolUnit:
-    """Per lane OR (AND where ``invert`` has a one) over a window's taps (RTL ``xh_pool``).
+class PlaneUnit:
+    """Codes to one bipolar plane of them a term (RTL ``xh_plane``).
 
-    Takes ``tap_groups`` words of ``taps_per_word`` taps of ``lanes`` bits for each channel
-    word, gives one word of ``lanes`` bits.  ``invert`` is an int in hex of
-    words_per_pixel * lanes bits.
+    Takes words of ``lanes`` codes of ``bits`` bits, unsigned, gives words of ``lanes`` bits:
+    code > planes[t].  t goes round the terms, ``folds`` words each.
+    """
+
+    name: str
+    lanes: int
+    bits: int
+    folds: int
+    planes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TermsUnit:
+    """Weighted sum of the terms that a matrix unit gives in turn (RTL ``xh_terms``).
+
+    Takes len(coefficients) words of ``lanes`` signed sums of ``in_bits``, word t times
+    coefficients[t], and gives their sum as one word of ``lanes`` x ``out_bits``.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    coefficients: tuple[int, ...]
+    out_bits: int
+
+    @property
+    def doubles(self) -> bool:
+        """True where the coefficients are 1, 2, 4, ...: no multiplier is built."""
+        return self.coefficients == tuple(1 << t for t in range(len(self.coefficients)))
+
+
+@dataclass(frozen=True)
+class LevelUnit:
+    """Signed sums to codes: how many of a channel's levels a sum has passed (RTL ``xh_levels``).
+
+    Takes one word of ``lanes`` x ``in_bits``, and on its port "levels" one word of ``lanes`` x
+    (``levels`` * ``in_bits`` + 1) bits: a lane's levels, lowest first, then its flip.  A level t
+    is passed where (s >= t) differs from the flip; the code is their number, ``out_bits`` wide.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    levels: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class RequantUnit:
+    """Signed sums to codes by one multiplication (RTL ``xh_requant``).
+
+    clamp((s * multiplier + addend) >> shift, low, high), ``out_bits`` wide, two's complement
+    where ``low`` is negative.  Takes one word of ``lanes`` x ``in_bits``, and on its port
+    "factors" one word of ``lanes`` x (``multiplier_bits`` + ``addend_bits``), the multiplier
+    lowest, both signed.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    multiplier_bits: int
+    addend_bits: int
+    shift: int
+    low: int
+    high: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class SumPoolUnit:
+    """Per lane the sum over a window's taps (RTL ``xh_sum_pool``), as ``PoolUnit`` takes them.
+
+    Codes of ``in_bits``, signed or not or bipolar (bit 1 is +1, bit 0 is -1); sums are signed,
+    ``out_bits`` wide.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    in_bipolar: bool
+    taps_per_word: int
+    tap_groups: int
+    words_per_pixel: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class PoolUnit:
+    """Per lane maximum (minimum where ``invert`` has a one) over a window's taps (RTL ``xh_pool``).
+
+    Takes ``tap_groups`` words of ``taps_per_word`` taps of ``lanes`` elements for each channel
+    word, gives one word of ``lanes`` elements of ``bits`` bits, unsigned.  ``invert`` is an int
+    in hex of words_per_pixel * lanes bits.  On one bit these are OR and AND.
     """
 
     name: str
@@ -237,9 +333,13 @@ class PoolUnit:
     tap_groups: int
     words_per_pixel: int
     invert: str
+    bits: int = 1
 
 
-Unit = Union[Converter, Window, MatrixUnit, WeightRom, StartRom, PoolUnit]
+Unit = Union[
+    Converter, Window, MatrixUnit, WeightRom, StartRom, PlaneUnit, TermsUnit, LevelUnit, RequantUnit,
+    SumPoolUnit, PoolUnit,
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -271,7 +371,7 @@ class Edge:
     """A valid/ready stream from one unit to another.
 
     ``source`` and ``target`` are unit names; "input" and "output" are the core's ports.
-    ``port`` is the target's port: "data", "weights" or "starts".  ``observed`` names the
+    ``port`` is the target's port: "data", "weights", "starts", "levels" or "factors".  ``observed`` names the
     tensor whose words can be read off this edge as they are (a matrix unit's or a pool's
     output), or "".
     """

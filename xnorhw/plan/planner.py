@@ -89,6 +89,7 @@ def _limits(board: Board, fill: float) -> Limits:
         (board.budget.lut - board.shell.lut) * fill,
         (board.budget.ff - board.shell.ff) * fill,
         (board.budget.bram36 - board.shell.bram36) * fill,
+        (board.budget.dsp - board.shell.dsp) * fill,
     )
 
 
@@ -182,6 +183,7 @@ def _excess(total: Resources, limits: Limits, fill: float) -> str:
         ("LUTs", total.lut, limits.lut, 0),
         ("flip-flops", total.ff, limits.ff, 0),
         ("BRAM36", total.bram36, limits.bram36, 1),
+        ("DSPs", total.dsp, limits.dsp, 0),
     ):
         if need > have:
             short = f"{need:,.{digits}f} {label}, {need - have:,.{digits}f} more than the {have:,.{digits}f}"
@@ -268,7 +270,7 @@ def _layer_plans(found: Design, bounds: dict[str, int]) -> tuple[LayerPlan, ...]
                 cycles=max(clocks for name, clocks in found.cycles if owner[name] == layer.name),
                 work_cycles=bounds[layer.name],
                 macs=layer.macs,
-                weight_bits=int(layer.product.terms[0].weight.size),
+                weight_bits=sum(int(t.weight.size) for t in layer.product.terms),
                 resources=cost,
             )
         )

@@ -14,11 +14,16 @@ from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.model import (
     Converter,
     Fifo,
+    LevelUnit,
     MatrixUnit,
     Memory,
+    PlaneUnit,
     PoolUnit,
+    RequantUnit,
     Resources,
     StartRom,
+    SumPoolUnit,
+    TermsUnit,
     Unit,
     WeightRom,
     Window,
@@ -99,6 +104,16 @@ def unit_resources(unit: Unit) -> Resources:
         return rom_resources(unit.width, unit.depth, unit.memory)
     if isinstance(unit, StartRom):
         return _starts(unit)
+    if isinstance(unit, PlaneUnit):
+        return _plane(unit)
+    if isinstance(unit, TermsUnit):
+        return _terms(unit)
+    if isinstance(unit, LevelUnit):
+        return _levels(unit)
+    if isinstance(unit, RequantUnit):
+        return _requant(unit)
+    if isinstance(unit, SumPoolUnit):
+        return _sum_pool(unit)
     return _pool(unit)
 
 
@@ -189,9 +204,79 @@ def _starts(unit: StartRom) -> Resources:
     )
 
 
+def _plane(unit: PlaneUnit) -> Resources:
+    """A comparison of a code with the term's plane, kept in a register: one LUT up to 3 bits."""
+    if len(set(unit.planes)) == 1:
+        # above half of the codes is the highest bit itself
+        wire = unit.planes[0] + 1 == 1 << (unit.bits - 1)
+        return Resources(lut=0 if wire else unit.lanes * ceil(unit.bits / 6))
+    counters = clog2(unit.folds) + clog2(len(unit.planes)) + unit.bits
+    compare = 1 if unit.bits <= 3 else ceil(unit.bits / 2)
+    return Resources(lut=unit.lanes * compare + 2 * counters, ff=counters)
+
+
+def _terms(unit: TermsUnit) -> Resources:
+    """An accumulator that moves down a bit a word, or a DSP's multiplier and accumulator."""
+    terms, counter = len(unit.coefficients), clog2(len(unit.coefficients))
+    if unit.doubles:
+        ff = unit.lanes * (unit.in_bits + terms) + counter + 1
+        return Resources(lut=unit.lanes * (unit.in_bits + 0.5) + 2 * counter, ff=ff)
+    # word, coefficient, product and sum are the DSP's own registers
+    return Resources(lut=4 * counter + 3, ff=2 * counter + 3, dsp=unit.lanes)
+
+
+def _levels(unit: LevelUnit) -> Resources:
+    """A comparator of two variables a level, and the count of their results: a register behind each."""
+    level = 0.65 * unit.in_bits + 1 + 0.05 * unit.levels
+    return Resources(
+        lut=unit.lanes * unit.levels * level + 4,
+        ff=unit.lanes * (unit.levels + 1 + unit.out_bits) + 2,
+    )
+
+
+def _requant(unit: RequantUnit) -> Resources:
+    """A multiplication in DSPs (25 x 18 bits signed, 48 to add), the clamp in LUTs.
+
+    Where one DSP does not hold it, the parts of the product and the sum are added in LUTs.
+    """
+    product = unit.in_bits + unit.multiplier_bits
+    narrow, wide = sorted((unit.in_bits, unit.multiplier_bits))
+    # a factor is cut into signed parts, the lower ones a bit shorter
+    tiles = ceil_div(max(narrow - 1, 1), 17) * ceil_div(max(wide - 1, 1), 24)
+    total = max(product, unit.addend_bits) + 1
+    alone = tiles == 1 and total <= 48
+    clamp = unit.out_bits + 0.3 * max(total - unit.shift, 0)
+    return Resources(
+        lut=unit.lanes * (clamp + (0 if alone else total)) + 6,
+        ff=unit.lanes * (unit.addend_bits + unit.out_bits + (0 if alone else 2 * product)) + 6,
+        dsp=unit.lanes * tiles,
+    )
+
+
+def _sum_pool(unit: SumPoolUnit) -> Resources:
+    """An accumulator a lane, in front of it the sum of a word's taps with a register."""
+    taps = unit.taps_per_word
+    acc = min(unit.in_bits + clog2(taps * unit.tap_groups) + 1, unit.out_bits - unit.in_bipolar)
+    word = min(unit.in_bits + clog2(taps) + 1, acc) if taps > 1 else 0
+    adders = (taps - 1) * unit.in_bits + (acc if unit.tap_groups > 1 else 0)
+    counters = clog2(unit.tap_groups) + 1
+    return Resources(lut=unit.lanes * adders + 2 * counters, ff=unit.lanes * (acc + word) + counters)
+
+
+def _code_pool(unit: PoolUnit) -> Resources:
+    """A tree that compares and chooses, with a register, and a register that takes what is larger."""
+    taps, bits = unit.taps_per_word, unit.bits
+    counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel) + 1
+    lane = (2 * bits - 2) * (taps - 1) + (bits if unit.tap_groups > 1 else 0)
+    registers = bits * (2 if taps > 1 else 1)
+    return Resources(lut=unit.lanes * lane + 2 * counters, ff=unit.lanes * registers + counters)
+
+
 def _pool(unit: PoolUnit) -> Resources:
     """A tree of ORs a lane over the taps of a word and what came before."""
     several = unit.tap_groups > 1
+    if unit.bits > 1:
+        return _code_pool(unit)
     trees = ceil_div(unit.taps_per_word + several, 4) + several
     counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel)
     return Resources(lut=unit.lanes * trees + 2 * counters, ff=(unit.lanes if several else 0) + counters)

@@ -23,8 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.int_graph import Threshold
+from xnorhw.plan.layers import Quantiser
 
-__all__ = ["Ring", "Schedule", "Stage", "schedule", "window_ring"]
+__all__ = [
+    "Ring",
+    "Schedule",
+    "Stage",
+    "pool_latency",
+    "quantiser_latency",
+    "schedule",
+    "terms_latency",
+    "window_ring",
+]
 
 Times = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -36,6 +47,26 @@ _FREE_LATENCY = 2
 # Clocks through one stage's registers beside its work: window, matrix unit, FIFO, converter.
 _STAGE_LATENCY = 6
 _EPSILON = 1e-6
+
+_LEVELS_LATENCY = 2
+_REQUANT_LATENCY = 4
+
+
+def pool_latency(bits: int, sums: bool, taps_per_word: int) -> int:
+    """Clocks through the registers of a pool; one-bit pools have none."""
+    if bits == 1 and not sums:
+        return 0
+    return 2 if taps_per_word > 1 else 1
+
+
+def terms_latency(coefficients: tuple[int, ...]) -> int:
+    """Clocks through the registers of what weighs and sums terms."""
+    return 1 if coefficients == tuple(1 << t for t in range(len(coefficients))) else 3
+
+
+def quantiser_latency(quantiser: Quantiser) -> int:
+    """Clocks through the registers of the unit that makes codes of sums."""
+    return _LEVELS_LATENCY if isinstance(quantiser, Threshold) else _REQUANT_LATENCY
 
 
 @dataclass(frozen=True)
@@ -61,7 +92,8 @@ class Stage:
     """One pixel loop.  ``ring`` is None where words are taken as they come, one a clock.
 
     ``pixels`` output pixels a frame, ``cost`` clocks each; ``in_words`` words taken and
-    ``next_words`` words given a frame.
+    ``next_words`` words given a frame.  ``later``: clocks through the registers of units that
+    not every stage has.
     """
 
     name: str
@@ -70,6 +102,7 @@ class Stage:
     pixels: int
     cost: float
     next_words: int
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,7 +184,8 @@ def _alone(stage: Stage, arrival: Times) -> Times:
         stage = replace(stage, cost=stage.next_words / stage.pixels)
     ready = _ready(stage, arrival)
     ramp = np.arange(ready.size) * stage.cost
-    return _outputs(stage, np.maximum.accumulate(ready - ramp) + ramp) + _STAGE_LATENCY
+    latency = _STAGE_LATENCY + stage.later
+    return _outputs(stage, np.maximum.accumulate(ready - ramp) + ramp) + latency
 
 
 def _outputs(stage: Stage, start: Times) -> Times:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.plan.assemble import RESULT_BITS, input_frame, output_frame
-from xnorhw.plan.design import LUT_ROM_DEPTH, Design, Pick, Prices, design
+from xnorhw.ir.int_graph import MaxPool
+from xnorhw.plan.assemble import input_frame, output_frame
+from xnorhw.plan.design import LUT_ROM_DEPTH, Design, Pick, Prices, design, table_roms
 from xnorhw.plan.geometry import (
+    RESULT_BITS,
     WIDEST_WORD,
     LayerShape,
     divisors,
@@ -19,11 +21,12 @@ from xnorhw.plan.geometry import (
     word_bits,
 )
 from xnorhw.plan.layers import ChipLayer
-from xnorhw.plan.model import Converter, MatrixUnit, Memory, Resources, Stream
+from xnorhw.plan.model import Converter, Memory, Resources, Stream
 from xnorhw.plan.resources import ring_resources, rom_resources, unit_resources
 from xnorhw.plan.schedule import window_ring
 from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.streams import conversion
+from xnorhw.plan.units import matrix_unit, plane_unit, pool_unit, quantisers, terms_unit
 
 __all__ = ["Limits", "Search", "pool_taps"]
 
@@ -40,14 +43,17 @@ class Limits:
     lut: float
     ff: float
     bram36: float
+    dsp: float
 
     def hold(self, cost: Resources) -> bool:
         """True where ``cost`` fits."""
-        return cost.lut <= self.lut and cost.ff <= self.ff and cost.bram36 <= self.bram36
+        fabric = cost.lut <= self.lut and cost.ff <= self.ff
+        return fabric and cost.bram36 <= self.bram36 and cost.dsp <= self.dsp
 
     def prices(self, bram_weight: float = 1.0) -> Prices:
         """A share of each kind is worth the same, block RAM ``bram_weight`` times as much."""
-        return Prices(1 / self.lut, 0.25 / self.ff, bram_weight / max(self.bram36, 0.5))
+        bram36, dsp = max(self.bram36, 0.5), max(self.dsp, 1.0)
+        return Prices(1 / self.lut, 0.25 / self.ff, bram_weight / bram36, 1 / dsp)
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,7 @@ class Search:
             for simd in simds:
                 one = layer_shape(layer, layer.outputs, simd)
                 found.update(
-                    max(one.in_words, layer.out_pixels * one.folds * groups)
+                    max(one.in_words, layer.out_pixels * one.folds * layer.terms * groups)
                     for groups in _group_counts(layer.outputs)
                 )
         return sorted(p for p in found if p >= self._floor())
@@ -148,7 +154,8 @@ class Search:
 
     def _excess(self, found: Design) -> float:
         limits, total = self._limits, found.total
-        return max(total.lut / limits.lut, total.ff / limits.ff, total.bram36 / max(limits.bram36, 0.5))
+        fabric = max(total.lut / limits.lut, total.ff / limits.ff)
+        return max(fabric, total.bram36 / max(limits.bram36, 0.5), total.dsp / max(limits.dsp, 0.5))
 
     def _picks(self, period: int, prices: Prices) -> tuple[Pick, ...] | None:
         """Cheapest by layer first, then again with the converters between neighbours counted."""
@@ -177,7 +184,7 @@ class Search:
         found = []
         for simd in self._simds[index]:
             one = layer_shape(layer, layer.outputs, simd)
-            groups = min(layer.outputs, period // (layer.out_pixels * one.folds))
+            groups = min(layer.outputs, period // (layer.out_pixels * one.folds * layer.terms))
             if groups < 1 or one.in_words > period:
                 continue
             least = ceil_div(layer.outputs, groups)
@@ -200,32 +207,27 @@ class Search:
         self, index: int, option: _Option
     ) -> tuple[Resources, tuple[tuple[Resources, Resources], ...]]:
         layer, shape, widths = self._layers[index], option.shape, self._widths[index]
-        last = layer.threshold is None
-        unit = MatrixUnit(
-            name="",
-            pe=shape.pe,
-            simd=shape.simd,
-            act_bits=layer.act.bits,
-            act_signed=layer.act.signed,
-            act_bipolar=layer.act.is_bipolar,
-            folds=shape.folds,
-            groups=shape.groups,
-            start_bits=widths.start_bits,
-            acc_bits=widths.acc_bits,
-            thresholded=not last,
-            out_bits=RESULT_BITS if last else 1,
-        )
-        memories = [_both_roms(shape.pe * shape.simd, shape.groups * shape.folds)]
+        fixed = unit_resources(matrix_unit(layer, shape, widths))
+        for unit in (plane_unit(layer, shape), terms_unit(layer, shape, widths)):
+            fixed = fixed if unit is None else fixed + unit_resources(unit)
+        memories = [_both_roms(shape.pe * shape.simd, shape.turns * shape.folds)]
         if shape.windowed:
             # twice the frame for a whole map: one frame is replayed while the next arrives
             depth = 2 * shape.in_words if shape.flat else self._spans[index] * shape.words_per_pixel
-            memories.append(_both_rings(shape.lanes * layer.act.bits, depth, shape.taps_per_word))
-        for pool, taps in zip(layer.pools, option.pick.pool_taps, strict=True):
+            memories.append(_both_rings(shape.lanes * layer.act_bits, depth, shape.taps_per_word))
+        for i, (pool, taps) in enumerate(zip(layer.pools, option.pick.pool_taps, strict=True)):
             height, width = pool.source.shape[1:]
             words = ceil_div(layer.outputs, shape.pe)
-            ring = window_ring(pool.op.geometry, height, width, *pool.output.shape[1:], words)
-            memories.append(_both_rings(shape.pe, ring.least_depth, taps))
-        return unit_resources(unit), tuple(memories)
+            ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
+            memories.append(_both_rings(shape.pe * pool.bits, ring.least_depth, taps))
+            if not isinstance(pool.op, MaxPool) or pool.bits > 1:
+                fixed = fixed + unit_resources(pool_unit(f"pool{i}", pool, shape.pe, taps))
+        for behind, _ in quantisers(layer, shape, widths):
+            fixed = fixed if behind is None else fixed + unit_resources(behind)
+        for table in table_roms(layer, shape, widths):
+            if table is not None:
+                memories.append(_both_roms(table.width, table.depth))
+        return fixed, tuple(memories)
 
     def _links(
         self, index: int, before: _Option | None, option: _Option, behind: _Option | None
@@ -246,7 +248,7 @@ class Search:
             bits = frame.element_bits
             have = Stream(name, frame.beat_bits // bits, bits, frame.elements, 1)
         else:
-            bits = 1
+            bits = layer.act_bits
             have = Stream(name, pe, bits, channels, pixels)
         if shape.flat:
             want = Stream(name, shape.lanes, bits, channels * layer.taps, 1)

@@ -1,4 +1,4 @@
-"""Accumulator starts and the widths that hold them, computed from the actual weights."""
+"""Accumulator starts and the widths that hold them and the sums, computed from the actual weights."""
 
 from __future__ import annotations
 
@@ -10,22 +10,42 @@ import numpy.typing as npt
 from xnorhw.ir.types import type_for_range
 from xnorhw.plan.layers import ChipLayer
 
-__all__ = ["AccumulatorWidths", "accumulator_widths", "flipped_weights", "position_classes", "start_values"]
+__all__ = [
+    "AccumulatorWidths",
+    "accumulator_widths",
+    "flipped_weights",
+    "position_classes",
+    "start_values",
+    "sums_range",
+]
+
+_EVERY_CHANNEL = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class AccumulatorWidths:
-    """Bits of a start word's element and of the accumulator, both signed."""
+    """Bits of a start word's element, of the accumulator, and of a sum, all signed.
+
+    ``sum_bits`` holds every sum that leaves a matrix unit without a threshold, and one more
+    than the largest, so that every level to compare it with is a number of this width.
+    ``total_bits`` is the same of the weighted sum of the terms.
+    """
 
     start_bits: int
     acc_bits: int
+    sum_bits: int = 0
+    total_bits: int = 0
 
 
-def flipped_weights(layer: ChipLayer) -> npt.NDArray[np.int8]:
-    """The weights [O, I, kh, kw] with the rows of falling channels negated: only >= is built."""
-    weights = layer.product.terms[0].weight
-    if layer.threshold is None:
+def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8]:
+    """A term's weights [O, I, kh, kw] as the matrix unit has them.
+
+    Where it thresholds, the rows of falling channels are negated: only >= is built.
+    """
+    weights = layer.product.terms[term].weight
+    if not layer.in_matrix:
         return weights
+    assert layer.threshold is not None
     flipped: npt.NDArray[np.int8] = weights * layer.threshold.direction[:, None, None, None]
     return flipped
 
@@ -33,6 +53,9 @@ def flipped_weights(layer: ChipLayer) -> npt.NDArray[np.int8]:
 def position_classes(layer: ChipLayer) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
     """Class of each output row and column, and how many of each there are."""
     _, height, width = layer.source.shape
+    if layer.in_matrix and layer.by_position:
+        _, rows_out, columns_out = layer.sums.shape
+        return tuple(range(rows_out)), tuple(range(columns_out)), rows_out, columns_out
     if not layer.pad_classes:
         return (0,), (0,), 1, 1
     rows = layer.geometry.axis_classes(height, 0)
@@ -42,25 +65,26 @@ def position_classes(layer: ChipLayer) -> tuple[tuple[int, ...], tuple[int, ...]
     return rows.of_output, columns.of_output, len(rows.padded), len(columns.padded)
 
 
-def start_values(layer: ChipLayer) -> npt.NDArray[np.int64]:
-    """Start values [position classes, O].
+def start_values(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int64]:
+    """A term's start values [position classes, O].
 
     With T the threshold (negated where the row was flipped), n the real lanes and corr the
     sum of the weights on padded taps, which read bit 0: -ceil((T + n - corr) / 2) for
-    bipolar activations, -T for codes; without a threshold corr - n, and 0.
+    bipolar activations, -T for codes; where the matrix unit does not threshold corr - n, and 0.
     """
-    weights = flipped_weights(layer).astype(np.int64)
+    weights = flipped_weights(layer, term).astype(np.int64)
     n = weights[0].size
     corr = _corrections(layer, weights)
     starts: npt.NDArray[np.int64]
-    if layer.threshold is None:
-        starts = corr - n if layer.act.is_bipolar else corr
+    if not layer.in_matrix:
+        starts = corr - n if layer.matrix_bipolar else corr
         return starts
-    table = layer.threshold.table[0, :, 0]
+    assert layer.threshold is not None
+    table = layer.threshold.table[:, :, 0]
     wanted = np.where(layer.threshold.direction > 0, table, -table)
-    if not layer.act.is_bipolar:
-        return np.broadcast_to(-wanted, corr.shape)
-    starts = (corr - n - wanted[None]) // 2
+    if not layer.matrix_bipolar:
+        return np.ascontiguousarray(np.broadcast_to(-wanted, (max(len(corr), len(wanted)), corr.shape[1])))
+    starts = (corr - n - wanted) // 2
     return starts
 
 
@@ -69,31 +93,67 @@ def _corrections(layer: ChipLayer, weights: npt.NDArray[np.int64]) -> npt.NDArra
         return np.zeros((1, weights.shape[0]), np.int64)
     _, height, width = layer.source.shape
     per_tap = weights.sum(axis=1)
-    rows = np.array(layer.geometry.axis_classes(height, 0).padded)
-    columns = np.array(layer.geometry.axis_classes(width, 1).padded)
-    padding = rows[:, None, :, None] | columns[None, :, None, :]
+    rows, columns = layer.geometry.axis_classes(height, 0), layer.geometry.axis_classes(width, 1)
+    row_pads, column_pads = np.array(rows.padded), np.array(columns.padded)
+    if layer.in_matrix and layer.by_position:
+        row_pads, column_pads = row_pads[list(rows.of_output)], column_pads[list(columns.of_output)]
+    padding = row_pads[:, None, :, None] | column_pads[None, :, None, :]
     table: npt.NDArray[np.int64] = np.einsum("oyx,rcyx->rco", per_tap, padding.astype(np.int64))
     return table.reshape(-1, weights.shape[0])
 
 
+def sums_range(layer: ChipLayer) -> tuple[int, int]:
+    """Bounds of the layer's sums, its terms weighed: no activation gives a sum outside of them."""
+    terms = layer.product.terms
+    if layer.planes:
+        # planes of one activation are no free bits, so this is wider than what is reached
+        by_plane = {p: np.zeros(terms[0].weight.shape, np.int64) for p in layer.planes}
+        for t in terms:
+            assert t.plane is not None
+            by_plane[t.plane] += t.coefficient * t.weight.astype(np.int64)
+        most = int(sum(np.abs(w).sum(axis=_EVERY_CHANNEL) for w in by_plane.values()).max())
+        return -most, most
+    weight = np.zeros(terms[0].weight.shape, np.int64)
+    for t in terms:
+        weight += t.coefficient * t.weight.astype(np.int64)
+    low = np.minimum(weight * layer.act.min, weight * layer.act.max).sum(axis=_EVERY_CHANNEL)
+    high = np.maximum(weight * layer.act.min, weight * layer.act.max).sum(axis=_EVERY_CHANNEL)
+    # a padded tap may count 0, which need not lie between the least and the largest value
+    pads = layer.geometry.pads.any()
+    return (min(int(low.min()), 0), max(int(high.max()), 0)) if pads else (int(low.min()), int(high.max()))
+
+
 def accumulator_widths(layer: ChipLayer) -> AccumulatorWidths:
-    """The narrowest widths that hold every start and every partial sum.
+    """The narrowest widths that hold every start and every partial sum of every term.
 
     Partial sums move between the start plus all that is negative and the start plus all
     that is positive, whatever the order: a popcount adds 0 to n, codes add w * x.  Raw
     bipolar sums accumulate from start >> 1 (the lowest bit is appended at the end).
     """
-    starts = start_values(layer)
+    found = [_term_widths(layer, term) for term in range(layer.terms)]
+    start, acc = (max(pair[i] for pair in found) for i in range(2))
+    if layer.in_matrix:
+        return AccumulatorWidths(start, acc)
+    low, high = sums_range(layer)
+    total = type_for_range(low, high + 1).bits
+    leaves = acc + 1 if layer.matrix_bipolar else acc
+    # terms may cancel one another, and yet each of them comes in whole
+    total = max(total, leaves)
+    return AccumulatorWidths(start, acc, leaves if layer.weighted else total, total)
+
+
+def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
+    starts = start_values(layer, term)
     low, high = int(starts.min()), int(starts.max())
     # a row past the last output channel starts at 0
     start = type_for_range(min(low, 0), max(high, 0)).bits
-    weights = flipped_weights(layer)
+    weights = flipped_weights(layer, term)
     n = int(weights[0].size)
-    if layer.act.is_bipolar:
-        if layer.threshold is None:
+    if layer.matrix_bipolar:
+        if not layer.in_matrix:
             low, high = low >> 1, high >> 1
-        return AccumulatorWidths(start, type_for_range(min(low, 0), max(high, 0) + n).bits)
-    ones = (weights > 0).sum(axis=(1, 2, 3), dtype=np.int64)
+        return start, type_for_range(min(low, 0), max(high, 0) + n).bits
+    ones = (weights > 0).sum(axis=_EVERY_CHANNEL, dtype=np.int64)
     # a padded row has weights of ones alone: n ones
     ones = np.append(ones, n)
     starts = np.concatenate([starts, np.zeros((len(starts), 1), np.int64)], axis=1)
@@ -101,4 +161,4 @@ def accumulator_widths(layer: ChipLayer) -> AccumulatorWidths:
     most = ones * layer.act.max - (n - ones) * layer.act.min
     floor = int((starts + least).min())
     ceiling = int((starts + most).max())
-    return AccumulatorWidths(start, type_for_range(min(floor, 0), max(ceiling, 0)).bits)
+    return start, type_for_range(min(floor, 0), max(ceiling, 0)).bits

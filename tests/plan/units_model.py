@@ -1,0 +1,209 @@
+"""What each unit of a plan does with words, by the plan's own description of it, and nothing else.
+
+The words run through the units one after the other as whole streams; memories come from
+``pack``.  What leaves on an observed edge is what the golden model must have there.
+"""
+
+from __future__ import annotations
+
+from itertools import cycle, islice
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw import pack
+from xnorhw.ir.int_graph import IntGraph
+from xnorhw.plan.model import (
+    Converter,
+    Edge,
+    LevelUnit,
+    MatrixUnit,
+    Plan,
+    PlaneUnit,
+    PoolUnit,
+    RequantUnit,
+    StartRom,
+    SumPoolUnit,
+    TermsUnit,
+    WeightRom,
+    Window,
+)
+
+__all__ = ["run"]
+
+Lanes = npt.NDArray[np.int64]
+
+
+def run(plan: Plan, graph: IntGraph, frames: npt.NDArray[np.uint8]) -> dict[str, list[int]]:
+    """The words on each observed edge, by tensor, and the result's under ""; ``frames`` [N, bytes]."""
+    data = {e.source: e for e in plan.edges if e.port == "data"}
+    size = plan.input_frame.beat_bits // 8
+    words = [int.from_bytes(row.tobytes(), "little") for row in frames.reshape(-1, size)]
+    seen: dict[str, list[int]] = {}
+    edge = data["input"]
+    while edge.target != "output":
+        words = _unit(plan, graph, edge, words)
+        edge = data[edge.target]
+        if edge.observed:
+            seen[edge.observed] = words
+    return {**seen, "": words}
+
+
+def _signed(words: list[int], lanes: int, bits: int) -> Lanes:
+    return pack.lanes_from_words(words, lanes, bits, signed=True)
+
+
+def _unsigned(words: list[int], lanes: int, bits: int) -> Lanes:
+    return pack.lanes_from_words(words, lanes, bits, signed=False)
+
+
+def _unit(plan: Plan, graph: IntGraph, edge: Edge, words: list[int]) -> list[int]:
+    unit = plan.unit(edge.target)
+    if isinstance(unit, Converter):
+        return _convert(unit, words)
+    bits = {
+        Window: lambda u: u.bits,
+        MatrixUnit: lambda u: u.act_bits,
+        PlaneUnit: lambda u: u.bits,
+    }.get(type(unit))
+    if bits is not None and bits(unit) < edge.stream.bits:
+        lanes = _unsigned(words, edge.stream.lanes, edge.stream.bits)
+        words = pack.words_from_lanes(lanes, bits(unit))
+    if isinstance(unit, Window):
+        return _window(unit, words)
+    if isinstance(unit, MatrixUnit):
+        return _matrix(plan, graph, unit, words)
+    if isinstance(unit, PlaneUnit):
+        codes = _unsigned(words, unit.lanes, unit.bits)
+        planes = np.repeat(unit.planes, unit.folds)
+        rounds = codes.reshape(-1, len(planes), unit.lanes)
+        return pack.words_from_lanes((rounds > planes[None, :, None]).reshape(-1, unit.lanes) * 1, 1)
+    if isinstance(unit, TermsUnit):
+        sums = _signed(words, unit.lanes, unit.in_bits).reshape(-1, len(unit.coefficients), unit.lanes)
+        total = (sums * np.array(unit.coefficients)[None, :, None]).sum(axis=1)
+        # a lane past the last channel may not fit: nothing looks at it
+        return pack.words_from_lanes(total, unit.out_bits)
+    if isinstance(unit, LevelUnit | RequantUnit):
+        return _quantise(plan, graph, unit, words)
+    if isinstance(unit, SumPoolUnit):
+        taps = unit.taps_per_word * unit.tap_groups
+        codes = _unsigned(words, unit.taps_per_word * unit.lanes, unit.in_bits)
+        if unit.in_bipolar:
+            codes = 2 * codes - 1
+        elif unit.in_signed:
+            codes = _signed(words, unit.taps_per_word * unit.lanes, unit.in_bits)
+        return pack.words_from_lanes(codes.reshape(-1, taps, unit.lanes).sum(axis=1), unit.out_bits)
+    assert isinstance(unit, PoolUnit)
+    taps = unit.taps_per_word * unit.tap_groups
+    codes = _unsigned(words, unit.taps_per_word * unit.lanes, unit.bits).reshape(-1, taps, unit.lanes)
+    flags = _unsigned([int(unit.invert, 16)], unit.words_per_pixel * unit.lanes, 1)
+    least = np.resize(flags.reshape(unit.words_per_pixel, unit.lanes), (len(codes), unit.lanes))
+    return pack.words_from_lanes(np.where(least == 1, codes.min(axis=1), codes.max(axis=1)), unit.bits)
+
+
+def _convert(unit: Converter, words: list[int]) -> list[int]:
+    each = -(-unit.packet_bits // unit.in_bits)
+    assert len(words) % each == 0
+    result = []
+    for at in range(0, len(words), each):
+        packet = sum(word << (i * unit.in_bits) for i, word in enumerate(words[at : at + each]))
+        packet &= (1 << unit.packet_bits) - 1
+        for i in range(-(-unit.packet_bits // unit.out_bits)):
+            result.append(packet >> (i * unit.out_bits) & (1 << unit.out_bits) - 1)
+    return result
+
+
+def _window(unit: Window, words: list[int]) -> list[int]:
+    geometry, n = unit.geometry, unit.words_per_pixel
+    width = unit.lanes * unit.bits
+    pad = [int(unit.pad_word, 16) >> (i * width) & (1 << width) - 1 for i in range(n)]
+    frame = unit.height * unit.width * n
+    assert len(words) % frame == 0
+    taps = [(y, x) for y in range(geometry.kernel[0]) for x in range(geometry.kernel[1])]
+    result = []
+    for first in range(0, len(words), frame):
+        for oy in range(unit.out_height):
+            for ox in range(unit.out_width):
+                pixel = []
+                for ky, kx in taps:
+                    y = oy * geometry.stride[0] - geometry.pads.top + ky * geometry.dilation[0]
+                    x = ox * geometry.stride[1] - geometry.pads.left + kx * geometry.dilation[1]
+                    inside = 0 <= y < unit.height and 0 <= x < unit.width
+                    at = first + (y * unit.width + x) * n
+                    pixel.append(words[at : at + n] if inside else pad)
+                groups = [
+                    taken
+                    for g in range(0, len(taps), unit.taps_per_word)
+                    for taken in [pixel[g : g + unit.taps_per_word]]
+                ]
+                joined = [
+                    [sum(tap[c] << (i * width) for i, tap in enumerate(group)) for c in range(n)]
+                    for group in groups
+                ]
+                if unit.channels_outer:
+                    result += [group[c] for c in range(n) for group in joined]
+                else:
+                    result += [word for group in joined for word in group] * unit.repeats
+    return result
+
+
+def _matrix(plan: Plan, graph: IntGraph, unit: MatrixUnit, words: list[int]) -> list[int]:
+    roms = {e.port: plan.unit(e.source) for e in plan.edges if e.target == unit.name and e.port != "data"}
+    weights, starts = roms["weights"], roms["starts"]
+    assert isinstance(weights, WeightRom) and isinstance(starts, StartRom)
+    rows = pack.weight_words(plan, graph, weights)
+    assert len(rows) == weights.depth == unit.groups * unit.folds
+    signs = 2 * _unsigned(rows, unit.pe * unit.simd, 1).reshape(-1, unit.folds, unit.pe, unit.simd) - 1
+    codes = _unsigned(words, unit.simd, unit.act_bits)
+    if unit.act_signed:
+        codes = _signed(words, unit.simd, unit.act_bits)
+    if unit.act_bipolar:
+        codes = 2 * codes - 1
+    lanes = codes.reshape(-1, unit.groups, unit.folds, unit.simd)
+    if unit.act_bipolar:
+        agree = lanes[:, :, :, None, :] == signs[None]
+        sums = agree.sum(axis=(2, 4))
+    else:
+        sums = (lanes[:, :, :, None, :] * signs[None]).sum(axis=(2, 4))
+    table = _signed(pack.start_words(plan, graph, starts), unit.pe, unit.start_bits)
+    table = table.reshape(starts.classes, unit.groups, unit.pe)
+    classes = [r * starts.column_classes + c for r in starts.row_class for c in starts.column_class]
+    start = table[np.resize(classes, len(sums))] if starts.classes > 1 else table[np.zeros(len(sums), int)]
+    if unit.thresholded:
+        bits = (sums + start >= 0).astype(np.int64)
+        return pack.words_from_lanes(bits.reshape(-1, unit.pe), 1)
+    total = (2 * sums if unit.act_bipolar else sums) + start
+    return pack.words_from_lanes(total.reshape(-1, unit.pe), unit.out_bits)
+
+
+def _quantise(plan: Plan, graph: IntGraph, unit: LevelUnit | RequantUnit, words: list[int]) -> list[int]:
+    rom = plan.unit(next(e.source for e in plan.edges if e.target == unit.name and e.port != "data"))
+    assert isinstance(rom, WeightRom)
+    lines = pack.table_words(plan, graph, rom)
+    assert len(lines) == rom.depth and max(lines) < 1 << rom.width
+    size = rom.width // unit.lanes
+    sums = _signed(words, unit.lanes, unit.in_bits)
+    result = []
+    for row, line in zip(sums, islice(cycle(lines), len(sums)), strict=True):
+        word = 0
+        for lane, s in enumerate(row.tolist()):
+            entry = line >> (lane * size) & (1 << size) - 1
+            word |= _code(unit, s, entry) << (lane * unit.out_bits)
+        result.append(word)
+    return result
+
+
+def _number(bits: int, value: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _code(unit: LevelUnit | RequantUnit, s: int, entry: int) -> int:
+    if isinstance(unit, LevelUnit):
+        flip = entry >> (unit.levels * unit.in_bits) & 1
+        mask = (1 << unit.in_bits) - 1
+        levels = [_number(unit.in_bits, entry >> (i * unit.in_bits) & mask) for i in range(unit.levels)]
+        assert levels == sorted(levels) or entry == 0
+        return sum((s >= level) != bool(flip) for level in levels)
+    multiplier = _number(unit.multiplier_bits, entry & (1 << unit.multiplier_bits) - 1)
+    addend = _number(unit.addend_bits, entry >> unit.multiplier_bits)
+    return min(max((s * multiplier + addend) >> unit.shift, unit.low), unit.high)

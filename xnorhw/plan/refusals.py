@@ -1,0 +1,273 @@
+"""What the chip does not run: one paragraph each, with the way out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xnorhw.ir.errors import ModelError
+from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.int_graph import (
+    Add,
+    BoxSum,
+    Concat,
+    FullProduct,
+    IntGraph,
+    IntNode,
+    Lookup,
+    MaxPool,
+    Multiply,
+    Product,
+    Requant,
+    Reshape,
+    Tensor,
+    Threshold,
+)
+from xnorhw.ir.types import Encoding, IntType
+
+__all__ = [
+    "MOST_CODE_BITS",
+    "MOST_LEVELS",
+    "check_chain",
+    "check_product",
+    "check_quantiser",
+    "check_reading",
+    "check_sum_pool",
+    "misplaced",
+]
+
+MOST_CODE_BITS = 8
+"""Bits of the widest activation that a matrix unit takes."""
+
+MOST_LEVELS = 15
+"""Levels of one threshold: a comparator each; more levels are one multiplication."""
+
+_RESULT_BITS = 32
+_ENGINE = "build it for the CPU, whose engine runs it (`--board cpu`)"
+
+_BRANCHES: tuple[tuple[type, str], ...] = (
+    (Add, "it adds two tensors"),
+    (Concat, "it joins several tensors"),
+    (Multiply, "it multiplies by the map of input scales"),
+    (BoxSum, "it makes the map of input scales"),
+)
+
+
+def check_chain(graph: IntGraph) -> None:
+    """Nodes must read one another in order: units are wired in a row."""
+    expected = graph.input_tensor.name
+    for node in graph.nodes:
+        name = node.output.name
+        for kind, what in _BRANCHES:
+            if isinstance(node.op, kind):
+                raise ModelError(
+                    f"{what}, and the chip runs one chain of layers",
+                    module=name,
+                    remedy=f"Use a network without branches, or {_ENGINE}",
+                )
+        if node.input != expected:
+            raise ModelError(
+                f"it reads {node.input}, which another module reads as well: the chip runs one chain",
+                module=name,
+                remedy=f"Use a network without branches, or {_ENGINE}",
+            )
+        expected = name
+    if graph.output != expected:
+        raise ModelError(
+            f"the result is taken from {graph.output}, behind which modules follow",
+            module=expected,
+            remedy="End the network where its result is taken",
+        )
+
+
+def misplaced(node: IntNode) -> ModelError:
+    """The refusal of an operation that cannot stand where it does."""
+    name, op = node.output.name, node.op
+    if isinstance(op, FullProduct):
+        return ModelError(
+            "it is in full precision between two binary layers: the chip runs the binary layers as one "
+            "chain, and the host what stands before and behind it",
+            module=name,
+            remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
+            f"or every one behind it full-precision, or {_ENGINE}",
+        )
+    if isinstance(op, Lookup):
+        return ModelError(
+            "its codes come from a table for each channel, for which the chip has no unit",
+            module=name,
+            remedy=f"Use 4 bits or fewer, or {_ENGINE}",
+        )
+    if isinstance(op, MaxPool | Reshape):
+        what = "a max-pool" if isinstance(op, MaxPool) else "a change of shape"
+        return ModelError(
+            f"{what} stands on integer sums, and the chip pools codes alone",
+            module=name,
+            remedy=f"Put the quantiser in front of it, or {_ENGINE}",
+        )
+    kind = type(op).__name__
+    return ModelError(
+        f"a {kind} cannot stand here: the chip runs products, each followed by one quantiser and by pools",
+        module=name,
+        remedy="Order the modules as convolution, batch norm, Sign or QuantReLU, pool, and end with a "
+        f"binary layer, or {_ENGINE}",
+    )
+
+
+# --- products --------------------------------------------------------------------------------
+
+
+def check_product(node: IntNode, product: Product, source: Tensor) -> None:
+    """ModelError where no matrix unit forms this product."""
+    name = node.output.name
+    if product.groups != 1:
+        raise ModelError(
+            f"it has {product.groups} groups, and the matrix unit sums over all input channels",
+            module=name,
+            remedy=f"Use groups=1, or {_ENGINE}",
+        )
+    act = source.type
+    if act is None:
+        raise ModelError("its input is real", module=name, remedy="Put xnn.InputQuant or xnn.Sign before it")
+    if not act.is_bipolar and not _is_codes(act):
+        raise ModelError(
+            f"its input is {act}, and a matrix unit takes +-1 or codes of 1 to {MOST_CODE_BITS} bits",
+            module=name,
+            remedy=f"Quantise the input to 8 bits or fewer, or {_ENGINE}",
+        )
+    _check_planes(name, product, act)
+    legal_pads = (-1, 0, 1) if act.is_bipolar else range(act.min, act.max + 1)
+    if product.geometry.pads.any() and product.pad_value not in legal_pads:
+        raise ModelError(
+            f"padding with {product.pad_value} is no value of its input ({act})",
+            module=name,
+            remedy=f"Use a pad value from {min(legal_pads)} to {max(legal_pads)}",
+        )
+    shape = (node.output.shape[0], source.shape[0], *product.geometry.kernel)
+    if any(t.weight.shape != shape or not np.isin(t.weight, (-1, 1)).all() for t in product.terms):
+        raise ModelError(
+            f"its weights are not +-1 of shape {shape}",
+            module=name,
+            remedy="Lower the network again from the model file",
+        )
+    heaviest = sum(abs(t.coefficient) for t in product.terms)
+    largest = int(np.prod(shape[1:])) * max(abs(act.min), abs(act.max)) * heaviest
+    if largest >= 1 << (_RESULT_BITS - 2):
+        raise ModelError(
+            f"its sums reach {largest}, more than {_RESULT_BITS} bits carry",
+            module=name,
+            remedy=f"Use fewer inputs, fewer bits or a smaller frac, or {_ENGINE}",
+        )
+    check_reading(name, product.geometry, source)
+
+
+def _is_codes(kind: IntType) -> bool:
+    """True for codes that travel in 8 bits or fewer."""
+    if kind.encoding is Encoding.THERMOMETER:
+        return kind.bits < 1 << MOST_CODE_BITS
+    return kind.encoding is Encoding.CODE and kind.bits <= MOST_CODE_BITS
+
+
+def _check_planes(name: str, product: Product, act: IntType) -> None:
+    planes = [t.plane for t in product.terms if t.plane is not None]
+    if not planes:
+        return
+    if act.min < 0:
+        raise ModelError(
+            f"it takes planes of {act}, which has none",
+            module=name,
+            remedy="Put xnn.BasesActivation in front of it",
+        )
+    if len(planes) != len(product.terms):
+        raise ModelError(
+            "some of its terms take planes of the activations and others take them whole",
+            module=name,
+            remedy=f"Use xnn.BasesActivation in front of it, or {_ENGINE}",
+        )
+    if product.pad_value != 0:
+        raise ModelError(
+            f"it pads the planes of its activations with {product.pad_value}",
+            module=name,
+            remedy="Pad with 0",
+        )
+
+
+def check_reading(name: str, geometry: WindowGeometry, source: Tensor) -> None:
+    """A window frees what lies before it: one that starts past the map would free the next row or frame."""
+    _, height, width = source.shape
+    rows, columns = geometry.output_size(height, width)
+    if rows < 1 or columns < 1:
+        raise ModelError(
+            f"the kernel {geometry.kernel} does not fit into the map {height} x {width}",
+            module=name,
+            remedy="Use a smaller kernel or more padding",
+        )
+    pads, dilation = geometry.pads, geometry.dilation
+    extent = [(k - 1) * d + 1 for k, d in zip(geometry.kernel, dilation, strict=True)]
+    past_bottom = (rows - 1) * geometry.stride[0] >= height + pads.top
+    past_right = (columns - 1) * geometry.stride[1] >= width + pads.left
+    # such a window would give the next frame's first results before that frame has come
+    before = pads.top >= extent[0] or (pads.top == extent[0] - 1 and pads.left >= extent[1])
+    if past_bottom or past_right or before:
+        raise ModelError(
+            f"with a kernel {geometry.kernel} and {pads} some of its windows lie wholly on padding",
+            module=name,
+            remedy="Pad by less than the kernel's extent",
+        )
+
+
+# --- quantisers and pools --------------------------------------------------------------------
+
+
+def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
+    """ModelError where no unit makes these codes of sums."""
+    name, kind = node.output.name, node.output.type
+    assert kind is not None
+    if not kind.is_bipolar and not (_is_codes(kind) and not kind.signed):
+        raise ModelError(
+            f"it makes {kind}, and the chip's codes are +-1 or unsigned of 1 to {MOST_CODE_BITS} bits",
+            module=name,
+            remedy=f"Use xnn.Sign or xnn.QuantReLU between layers, or {_ENGINE}",
+        )
+    if isinstance(op, Requant):
+        if kind.is_bipolar or not 0 <= op.low <= op.high <= kind.max:
+            raise ModelError(
+                f"its codes run from {op.low} to {op.high}, past {kind}",
+                module=name,
+                remedy="Lower the network again from the model file",
+            )
+        return
+    if op.levels > MOST_LEVELS:
+        raise ModelError(
+            f"it has {op.levels} levels, and the chip compares with at most {MOST_LEVELS}",
+            module=name,
+            remedy=f"Use 4 bits or fewer behind this layer, or {_ENGINE}",
+        )
+    if op.levels > kind.max:
+        raise ModelError(
+            f"its {op.levels} levels count past {kind}",
+            module=name,
+            remedy="Lower the network again from the model file",
+        )
+    pixels = node.output.shape[1] * node.output.shape[2]
+    if op.table.shape[0] not in (1, pixels):
+        raise ModelError(
+            f"its table has {op.table.shape[0]} positions, the map {pixels}",
+            module=name,
+            remedy="Lower the network again from the model file",
+        )
+
+
+def check_sum_pool(node: IntNode, geometry: WindowGeometry, source: Tensor, rest: list[IntNode]) -> None:
+    """ModelError where no unit sums the pool's windows, or nothing makes codes of the sums."""
+    if source.type is not None and source.type.is_bipolar and geometry.pads.any():
+        raise ModelError(
+            "it averages signs over padding, which counts 0 and has no bit",
+            module=node.output.name,
+            remedy=f"Average without padding, or {_ENGINE}",
+        )
+    if rest and isinstance(rest[0].op, Threshold | Requant):
+        return
+    raise ModelError(
+        "it averages, and nothing makes codes of its sums before the next layer",
+        module=node.output.name,
+        remedy=f"Put xnn.Sign or xnn.QuantReLU behind it, or {_ENGINE}",
+    )

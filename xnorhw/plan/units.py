@@ -1,0 +1,211 @@
+"""A layer and its folding -> the units that compute it, each by itself: sizes and widths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from xnorhw.ir.geometry import ceil_div
+from xnorhw.ir.int_graph import MaxPool, Tensor, Threshold
+from xnorhw.ir.types import type_for_range
+from xnorhw.plan.geometry import RESULT_BITS, LayerShape, pool_sum_bits
+from xnorhw.plan.layers import ChipLayer, ChipPool, Quantiser, wire_bits
+from xnorhw.plan.model import (
+    LevelUnit,
+    MatrixUnit,
+    Memory,
+    PlaneUnit,
+    PoolUnit,
+    RequantUnit,
+    SumPoolUnit,
+    TermsUnit,
+    WeightRom,
+    Window,
+)
+from xnorhw.plan.starts import AccumulatorWidths
+
+__all__ = [
+    "layer_window",
+    "matrix_unit",
+    "packed_word",
+    "plane_unit",
+    "pool_unit",
+    "pool_window",
+    "quantiser_unit",
+    "quantisers",
+    "table_rom",
+    "terms_unit",
+]
+
+
+def packed_word(values: npt.NDArray[np.int64], bits: int) -> str:
+    """Values [C] as one word in hex, value 0 lowest, ``bits`` bits of two's complement each."""
+    word = 0
+    for i, value in enumerate(values.tolist()):
+        word |= (value & ((1 << bits) - 1)) << (i * bits)
+    return format(word, "x")
+
+
+def layer_window(layer: ChipLayer, shape: LayerShape, depth: int, ring: Memory) -> Window:
+    """The window of a layer: a ring of ``depth`` words in ``ring`` memory."""
+    channels, height, width = layer.source.shape
+    _, out_height, out_width = layer.sums.shape
+    geometry = layer.geometry
+    if shape.flat:
+        height = width = 1
+        geometry = replace(geometry, kernel=(1, 1), stride=(1, 1), dilation=(1, 1))
+    pad = layer.product.pad_value if geometry.pads.any() else 0
+    if layer.matrix_bipolar:
+        # a zero reads as bit 0; the start table takes away what that adds
+        pad = 1 if pad == 1 else 0
+    return Window(
+        name=f"l{layer.index}_window",
+        bits=layer.act_bits,
+        lanes=shape.lanes,
+        words_per_pixel=shape.words_per_pixel,
+        height=height,
+        width=width,
+        geometry=geometry,
+        out_height=out_height,
+        out_width=out_width,
+        taps_per_word=shape.taps_per_word,
+        repeats=shape.turns,
+        channels_outer=False,
+        depth=depth,
+        pad_word=packed_word(np.full(channels, pad, np.int64), layer.act_bits),
+        memory=ring,
+    )
+
+
+def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -> MatrixUnit:
+    """The matrix unit of a layer."""
+    if layer.in_matrix:
+        out_bits = 1
+    else:
+        out_bits = RESULT_BITS if layer.quantiser is None and not layer.weighted else widths.sum_bits
+    return MatrixUnit(
+        name=f"l{layer.index}_mvu",
+        pe=shape.pe,
+        simd=shape.simd,
+        act_bits=1 if layer.matrix_bipolar else layer.act_bits,
+        act_signed=layer.act.signed and not layer.matrix_bipolar,
+        act_bipolar=layer.matrix_bipolar,
+        folds=shape.folds,
+        groups=shape.turns,
+        start_bits=widths.start_bits,
+        acc_bits=widths.acc_bits,
+        thresholded=layer.in_matrix,
+        out_bits=out_bits,
+    )
+
+
+def terms_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -> TermsUnit | None:
+    """What weighs and sums a layer's terms; None where there is one, of weight 1."""
+    if not layer.weighted:
+        return None
+    out_bits = RESULT_BITS if layer.quantiser is None else widths.total_bits
+    coefficients = tuple(t.coefficient for t in layer.product.terms)
+    return TermsUnit(f"l{layer.index}_terms", shape.pe, widths.sum_bits, coefficients, out_bits)
+
+
+def plane_unit(layer: ChipLayer, shape: LayerShape) -> PlaneUnit | None:
+    """What takes planes of a layer's activations; None where its terms take them whole."""
+    if not layer.planes:
+        return None
+    return PlaneUnit(f"l{layer.index}_plane", shape.simd, layer.act_bits, shape.folds, layer.planes)
+
+
+def quantiser_unit(
+    name: str, quantiser: Quantiser, codes: Tensor, lanes: int, in_bits: int
+) -> LevelUnit | RequantUnit:
+    """The unit that makes ``codes`` of ``lanes`` sums of ``in_bits`` bits at a time."""
+    assert codes.type is not None
+    out_bits = wire_bits(codes.type)
+    if isinstance(quantiser, Threshold):
+        return LevelUnit(f"{name}_levels", lanes, in_bits, quantiser.levels, out_bits)
+    multiplier, addend = (
+        type_for_range(min(0, int(v.min())), max(0, int(v.max()))).bits
+        for v in (quantiser.multiplier, quantiser.addend)
+    )
+    return RequantUnit(
+        f"{name}_requant",
+        lanes,
+        in_bits,
+        multiplier,
+        addend,
+        quantiser.shift,
+        quantiser.low,
+        quantiser.high,
+        out_bits,
+    )
+
+
+def table_rom(unit: LevelUnit | RequantUnit, quantiser: Quantiser, groups: int, memory: Memory) -> WeightRom:
+    """The table of a quantiser's unit: a word for each channel group, of each position where they differ."""
+    positions = quantiser.table.shape[0] if isinstance(quantiser, Threshold) else 1
+    if isinstance(unit, LevelUnit):
+        width = unit.levels * unit.in_bits + 1
+    else:
+        width = unit.multiplier_bits + unit.addend_bits
+    name = f"{unit.name}_table"
+    return WeightRom(name, unit.lanes * width, positions * groups, memory, f"{name}.mem")
+
+
+def quantisers(
+    layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths
+) -> tuple[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None], ...]:
+    """The unit and the operation that make codes of the layer's sums and of each pool's; None for none."""
+    found: list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]] = [(None, None)]
+    prefix = f"l{layer.index}"
+    if layer.quantiser is not None and not layer.in_matrix:
+        assert layer.bits is not None
+        in_bits = widths.total_bits if layer.weighted else widths.sum_bits
+        found = [(quantiser_unit(prefix, layer.quantiser, layer.bits, shape.pe, in_bits), layer.quantiser)]
+    for i, pool in enumerate(layer.pools):
+        if pool.quantiser is None:
+            found.append((None, None))
+        else:
+            name, bits = f"{prefix}_pool{i}", pool_sum_bits(pool)
+            unit = quantiser_unit(name, pool.quantiser, pool.output, shape.pe, bits)
+            found.append((unit, pool.quantiser))
+    return tuple(found)
+
+
+def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int) -> PoolUnit | SumPoolUnit:
+    """The unit of a pool of ``lanes`` channels and ``taps`` taps at a time."""
+    groups, words = pool.op.geometry.taps // taps, ceil_div(pool.source.shape[0], lanes)
+    if isinstance(pool.op, MaxPool):
+        invert = packed_word(pool.op.minimum.astype(np.int64), 1)
+        return PoolUnit(name, lanes, taps, groups, words, invert, pool.bits)
+    bipolar = pool.act.is_bipolar
+    signed = pool.act.signed and not bipolar
+    return SumPoolUnit(name, lanes, pool.bits, signed, bipolar, taps, groups, words, pool_sum_bits(pool))
+
+
+def pool_window(name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ring: Memory) -> Window:
+    """The window of the pool called ``name``; padded taps read what never wins, or 0 in a sum."""
+    channels, height, width = pool.source.shape
+    _, out_height, out_width = pool.pooled.shape
+    pad = np.zeros(channels, np.int64)
+    if isinstance(pool.op, MaxPool):
+        # the least code, and the largest where the minimum is taken
+        pad = pool.op.minimum.astype(np.int64) * ((1 << pool.bits) - 1)
+    return Window(
+        name=f"{name}_window",
+        bits=pool.bits,
+        lanes=lanes,
+        words_per_pixel=ceil_div(channels, lanes),
+        height=height,
+        width=width,
+        geometry=pool.op.geometry,
+        out_height=out_height,
+        out_width=out_width,
+        taps_per_word=taps,
+        repeats=1,
+        channels_outer=True,
+        depth=depth,
+        pad_word=packed_word(pad, pool.bits),
+        memory=ring,
+    )
