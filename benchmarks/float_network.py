@@ -6,7 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from xnorhw.frontends.modules import module_of
-from xnorhw.ir.float_graph import BinaryConv2d, BinaryLinear, BipolarQuant, FloatGraph, FloatOp, InputQuant
+from xnorhw.ir.float_graph import (
+    Add,
+    BasesConv2d,
+    BasesLinear,
+    BinaryConv2d,
+    BinaryLinear,
+    BipolarQuant,
+    Concat,
+    FloatGraph,
+    FloatOp,
+    FullConv2d,
+    FullLinear,
+    Grid,
+    InputQuant,
+)
 
 __all__ = ["float_network"]
 
@@ -14,12 +28,14 @@ __all__ = ["float_network"]
 class _Table(nn.Module):
     def __init__(self, op: InputQuant) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.from_numpy(op.table[0].astype("float32")), requires_grad=False)
-        if len(op.table) != 1:
-            raise ValueError("a table a channel is not measured")
+        table = torch.from_numpy(op.table.astype("float32"))
+        self.table = nn.Parameter(table, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.table[x.long()]
+        pixels = x.long()
+        if len(self.table) == 1:
+            return self.table[0][pixels]
+        return torch.stack([row[pixels[:, c]] for c, row in enumerate(self.table)], dim=1)
 
 
 class _Sign(nn.Module):
@@ -27,18 +43,40 @@ class _Sign(nn.Module):
         return torch.sign(x)
 
 
-def _weighted(op: BinaryConv2d | BinaryLinear) -> tuple[Tensor, Tensor | None]:
+class _Sum(nn.Module):
+    def forward(self, *terms: Tensor) -> Tensor:
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
+
+
+class _Joined(nn.Module):
+    def forward(self, *parts: Tensor) -> Tensor:
+        return torch.cat(parts, dim=1)
+
+
+Weighted = BinaryConv2d | BinaryLinear | BasesConv2d | BasesLinear | FullConv2d | FullLinear
+
+
+def _weighted(op: Weighted) -> tuple[Tensor, Tensor | None]:
     """Weight times scale, and the bias."""
-    weight = torch.from_numpy(op.weight.astype("float32")) * op.in_scale
-    if op.scale is not None:
-        weight = weight * torch.from_numpy(op.scale.copy()).reshape(-1, *[1] * (weight.dim() - 1))
+    weight = torch.from_numpy(op.weight.astype("float32"))
+    if isinstance(op, BasesConv2d | BasesLinear):
+        factors = torch.from_numpy(op.coefficients.astype("float32")) * 2.0**-op.frac
+        weight = (weight * factors.view(-1, *[1] * (weight.dim() - 1))).sum(0)
+    weight = weight * op.in_scale
+    scale = None if isinstance(op, FullConv2d | FullLinear) else op.scale
+    if scale is not None:
+        weight = weight * torch.from_numpy(scale.copy()).reshape(-1, *[1] * (weight.dim() - 1))
     return weight, None if op.bias is None else torch.from_numpy(op.bias.copy())
 
 
-def _convolution(op: BinaryConv2d) -> nn.Module:
+def _convolution(op: BinaryConv2d | BasesConv2d | FullConv2d) -> nn.Module:
     weight, bias = _weighted(op)
     pads = op.geometry.pads
-    if (pads.left, pads.top) != (pads.right, pads.bottom) or (pads.any() and op.pad_value):
+    padded_otherwise = isinstance(op, BinaryConv2d) and pads.any() and op.pad_value
+    if (pads.left, pads.top) != (pads.right, pads.bottom) or padded_otherwise:
         raise ValueError("such padding is not measured")
     out, inputs = weight.shape[0], weight.shape[1] * op.groups
     module = nn.Conv2d(
@@ -58,7 +96,7 @@ def _convolution(op: BinaryConv2d) -> nn.Module:
     return module
 
 
-def _linear(op: BinaryLinear) -> nn.Module:
+def _linear(op: BinaryLinear | BasesLinear | FullLinear) -> nn.Module:
     weight, bias = _weighted(op)
     module = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
     module.weight.data = weight
@@ -70,16 +108,34 @@ def _linear(op: BinaryLinear) -> nn.Module:
 def _module(op: FloatOp, name: str) -> nn.Module:
     if isinstance(op, InputQuant):
         return _Table(op)
-    if isinstance(op, BinaryConv2d):
+    if isinstance(op, BinaryConv2d | BasesConv2d | FullConv2d):
         return _convolution(op)
-    if isinstance(op, BinaryLinear):
+    if isinstance(op, BinaryLinear | BasesLinear | FullLinear):
         return _linear(op)
     if isinstance(op, BipolarQuant):
         return _Sign()
+    if isinstance(op, Grid):
+        return nn.Identity()
+    if isinstance(op, Add):
+        return _Sum()
+    if isinstance(op, Concat):
+        return _Joined()
     return module_of(op, name)
 
 
+class _Network(nn.Module):
+    def __init__(self, graph: FloatGraph) -> None:
+        super().__init__()
+        self.graph = graph
+        self.steps = nn.ModuleList(_module(node.op, node.output.name) for node in graph.nodes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = {FloatGraph.INPUT_NAME: x}
+        for node, step in zip(self.graph.nodes, self.steps, strict=True):
+            values[node.output.name] = step(*(values[name] for name in node.inputs))
+        return values[self.graph.output]
+
+
 def float_network(graph: FloatGraph) -> nn.Module:
-    """The modules of a chain in order, in eval, channels last; the scales are part of the weights."""
-    net = nn.Sequential(*(_module(node.op, node.output.name) for node in graph.nodes)).eval()
-    return net.to(memory_format=torch.channels_last)
+    """The network in eval, channels last; the scales are part of the weights, grids are left out."""
+    return _Network(graph).eval().to(memory_format=torch.channels_last)

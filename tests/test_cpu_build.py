@@ -9,10 +9,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tests.command_line import called, refused
 from torch import nn
 
 import xnorhw
+from tests.command_line import called, refused
 from xnorhw import nn as xnn
 from xnorhw.emit import folder as build_folder
 

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.command_line import called, refused
 from torch import nn
 
 import xnorhw
+from tests.command_line import called, refused
 from xnorhw import nn as xnn
 
 

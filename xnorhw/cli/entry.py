@@ -12,9 +12,14 @@ from typing import NoReturn
 import click
 
 from xnorhw.cli.commands import DEBUG, cli
+from xnorhw.cli.train import train
+from xnorhw.cli.zoo import zoo
 from xnorhw.ir.errors import XnorhwError
 
 __all__ = ["main"]
+
+for _verb in (train, zoo):
+    cli.add_command(_verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xnorhw.nn import data, train, zoo
 from xnorhw.nn.activations import BasesActivation, Grid, QuantReLU
 from xnorhw.nn.connect import BinaryConnectStep
 from xnorhw.nn.full import FullConv2d, FullLinear
@@ -56,6 +57,9 @@ __all__ = [
     "BinaryConnectStep",
     "XnorStep",
     # networks and recipes
+    "data",
+    "train",
+    "zoo",
     "DIGITS_RECIPE",
     "DigitsData",
     "DigitsRecipe",

@@ -12,8 +12,9 @@ from xnorhw.nn.quantizers import InputQuant, Sign
 __all__ = ["digits"]
 
 
-def digits(width: int = 32) -> nn.Sequential:
-    """A binary convolutional network for 8 x 8 grey digits; raw pixels [N, 1, 8, 8] -> scores [N, 10].
+def digits(width: int = 32, classes: int = 10) -> nn.Sequential:
+    """A binary convolutional network for 8 x 8 grey digits; raw pixels [N, 1, 8, 8] -> scores
+    [N, classes].
 
     XNOR-Net's block order (batch norm, sign, convolution, pool).  The first convolution has
     binary weights on 8-bit pixels; every other product is XNOR-popcount with a scale per
@@ -34,6 +35,6 @@ def digits(width: int = 32) -> nn.Sequential:
         ("norm3", nn.BatchNorm2d(2 * width)),
         ("sign3", Sign()),
         ("flatten", nn.Flatten()),
-        ("linear", BinaryLinear(8 * width, 10, bias=True, scale="channel")),
+        ("linear", BinaryLinear(8 * width, classes, bias=True, scale="channel")),
     ]
     return nn.Sequential(OrderedDict(layers))
