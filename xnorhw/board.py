@@ -108,6 +108,12 @@ def board_names() -> list[str]:
 def load_board(name: str) -> Board:
     """The board ``name``; BoardError with the nearest names where there is none."""
     names = board_names()
+    if name == "cpu":
+        raise BoardError(
+            "is no board: it stands for a build without an accelerator, which has nothing to plan",
+            module=name,
+            remedy="Use xnorhw build --board cpu, or one of the boards " + ", ".join(names),
+        )
     if name not in names:
         near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
         hint = "Did you mean " + " or ".join(near) + "? " if near else ""

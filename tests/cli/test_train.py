@@ -18,7 +18,7 @@ import pytest
 import torch
 
 import xnorhw
-from tests.command_line import Ended, refused
+from tests.command_line import Ended, called, refused
 from xnorhw.nn.train import read_checkpoint
 from xnorhw.nn.train.loop import CHECKPOINT
 
@@ -233,3 +233,11 @@ def test_a_lost_worker_leaves_a_state_to_go_on_from(xn: Any, tmp_path: Path) -> 
     assert xn("train", *options, "-o", out, "--resume").code == 0
     assert xn("train", *options, "-o", tmp_path / "whole.pt").code == 0
     assert equal(model_of(tmp_path / "lost.train"), model_of(tmp_path / "whole.train"))
+
+
+def test_what_would_be_found_after_the_training_is_found_before_it(tmp_path, capsys):
+    refused(called(capsys, "train", "nao-xnor", "--data", "robots", "-o", tmp_path), "is a folder")
+    refused(called(capsys, "train", "digits", "-o", tmp_path), "is a folder")
+    ended = called(capsys, "train", "nao-xnor", "--learning-rate", "nan", "-o", tmp_path / "m.pt")
+    assert ended.code == 2 and "finite" in ended.err
+    refused(called(capsys, "train", "nao-xnor", "--data", "imagefolder:", "-o", tmp_path / "m.pt"), "no folder")

@@ -413,7 +413,7 @@ def scenes(tmp_path: Path, plan: Plan, graph: IntGraph, name: str) -> Path:
     ("name", "part", "scripts", "at_least"),
     [
         *(("pynq-z2", part, (), 150) for part in range(PARTS)),
-        *(("kv260", part, ("design.tcl",), 45) for part in range(PARTS)),
+        *(pytest.param("kv260", part, ("design.tcl",), 45, marks=pytest.mark.long) for part in range(PARTS)),
     ],
 )
 def test_every_deletion_is_noticed(

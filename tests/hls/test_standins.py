@@ -60,7 +60,10 @@ def output(compiler: str, text: str, headers: Path, place: Path, *flags: str) ->
     return "".join(line for line in done.stdout.splitlines(True) if not line.startswith("Warning!"))
 
 
-@pytest.mark.parametrize("name", list(programs()))
+FIRST, *REST = programs()
+
+
+@pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.long) for name in REST)])
 def test_every_operator_is_the_vendors(compiler: str, vendor: Path, tmp_path: Path, name: str) -> None:
     text = programs()[name]
     ours = output(compiler, text, STANDINS, tmp_path / "ours", "-O1", *WARNINGS)

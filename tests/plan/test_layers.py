@@ -202,7 +202,7 @@ def test_what_is_no_chain_names_the_cpu(op: Add | Concat | Multiply | BoxSum) ->
     ("op", "reason"),
     [
         (Lookup(np.zeros((1, 9), np.int32)), "a table for each channel"),
-        (Reshape(), "a change of shape"),
+        (Reshape(), "feature to feature"),
         (MaxPool(WindowGeometry((1, 1)), np.zeros(4, np.bool_)), "a max-pool stands on integer sums"),
     ],
 )

@@ -171,18 +171,18 @@ class Model:
             )
         target = Path(out).resolve()  # it may be the working directory, which a rename takes away
         used = Path(folding) if isinstance(folding, str | Path) else None
+        if board == CPU and (synth, folding, target_fps, clock_mhz) != (None, None, None, None):
+            raise ModelError(
+                "a build for the CPU alone has no clock, no folding and nothing to synthesise",
+                module="cpu",
+                remedy="Leave --clock, --folding, --target-fps and --synth out, or build for a board",
+            )
         # what can be refused at once is refused before the work
         build_folder.check_target(target, force=force, used=used)
         if synth is not None:
             synthesis_tool(synth)[0](target)
         clock = _Clock(progress)
         if board == CPU:
-            if synth is not None or folding is not None or (target_fps, clock_mhz) != (None, None):
-                raise ModelError(
-                    "a build for the CPU alone has no clock, no folding and nothing to synthesise",
-                    module="cpu",
-                    remedy="Leave --clock, --folding, --target-fps and --synth out, or build for a board",
-                )
             info, files = self._for_cpu(frames, clock)
             return self._write(target, files, info, verify, clock, force=force, used=used)
         board = load_board(board) if isinstance(board, str) else board

@@ -138,7 +138,9 @@ def _planning(command: F) -> F:
         ),
         click.option("--folding", type=PATH, metavar="FILE", help="Folding as JSON, as a build writes it."),
         click.option("--target-fps", type=float, metavar="N", help="The smallest design that reaches this."),
-        click.option("--board", required=True, metavar="NAME", help="One of `xnorhw boards`."),
+        click.option(
+            "--board", required=True, metavar="NAME", help="One of `xnorhw boards`; to build: cpu, too."
+        ),
     ):
         command = option(command)
     return command

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -159,9 +161,21 @@ def _train(name: str, *, out: Path, seed: int, epochs: int | None, as_json: bool
     if name == "digits" and not chosen:
         _train_digits(out, seed, epochs, as_json)
         return
-    if not out.resolve().parent.is_dir():
-        raise XnorhwError("its folder does not exist", module=str(out), remedy="Make the folder first")
+    _check_out(out)
     _train_network(name, out, seed, epochs, as_json, **options)
+
+
+def _check_out(out: Path) -> None:
+    """What would be found only after the training."""
+    folder = out.resolve().parent
+    if not folder.is_dir():
+        raise XnorhwError("its folder does not exist", module=str(out), remedy="Make the folder first")
+    if out.is_dir():
+        raise XnorhwError("is a folder", module=str(out), remedy="Give the model file a name: -o model.pt")
+    if not os.access(folder, os.W_OK):
+        raise XnorhwError(
+            "its folder cannot be written to", module=str(out), remedy="Choose another place for it"
+        )
 
 
 def _train_digits(out: Path, seed: int, epochs: int | None, as_json: bool) -> None:
@@ -176,8 +190,7 @@ def _train_digits(out: Path, seed: int, epochs: int | None, as_json: bool) -> No
     from xnorhw import nn, save
     from xnorhw.ir.float_graph import Input
 
-    if not out.resolve().parent.is_dir():
-        raise XnorhwError("its folder does not exist", module=str(out), remedy="Make the folder first")
+    _check_out(out)
     total = epochs or nn.DIGITS_RECIPE.epochs
     with click.progressbar(length=total, label="training", file=sys.stderr) as bar:
         trained = nn.train_digits(seed=seed, epochs=epochs, progress=lambda _: bar.update(1))
@@ -217,6 +230,8 @@ def _train_network(
         raise click.UsageError("--teacher-net goes with --teacher")
     chosen = _recipe(recipe or ("distill" if teacher is not None else None) or _usual(entry, name))
     numbers = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    if learning_rate is not None and not math.isfinite(learning_rate):
+        raise click.UsageError(f"--learning-rate is a finite number, not {learning_rate}")
     for key, value in numbers.items():
         if value is not None:
             chosen = _changed(chosen, key, value)

@@ -217,6 +217,12 @@ def _check_content(content: Any, name: str) -> None:
                 name, f"lacks its {sorted(missing)[0] if missing else 'arrays'}", "Save the network again"
             )
         return
+    if isinstance(content, dict) and str(content.get("format", "")).startswith("xnorhw-"):
+        _refuse(
+            name,
+            f"is an {content['format']}, no model",
+            "Take the model file that xnorhw train saves beside the folder of its checkpoints",
+        )
     if isinstance(content, dict) and any(_holds_tensors(v) for v in [content, *content.values()]):
         _refuse(
             name,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import ceil, floor
 
 from xnorhw.board import Board, board_names, load_board
-from xnorhw.ir.errors import FitError
-from xnorhw.ir.int_graph import IntGraph
+from xnorhw.ir.errors import FitError, ModelError
+from xnorhw.ir.int_graph import IntGraph, Product
 from xnorhw.plan.assemble import input_frame, output_frame
 from xnorhw.plan.bound import bound_cycles, layer_bounds
 from xnorhw.plan.design import Design, Pick, design
@@ -15,6 +15,7 @@ from xnorhw.plan.geometry import layer_shape, legal_taps, pool_cycles
 from xnorhw.plan.image import weight_image
 from xnorhw.plan.layers import ChipLayer, chip_layers
 from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Resources, Window
+from xnorhw.plan.refusals import ENGINE
 from xnorhw.plan.search import Limits, Search, pool_taps
 from xnorhw.plan.starts import AccumulatorWidths, accumulator_widths
 
@@ -41,7 +42,10 @@ def make_plan(
     a folding that cannot be built, a design that does not fit, a rate out of reach.
     """
     clock = _clock(board, clock_mhz)
-    layers = chip_layers(graph)
+    try:
+        layers = chip_layers(graph)
+    except ModelError as error:
+        raise _with_memory(error, graph, board) from None
     widths = tuple(accumulator_widths(layer) for layer in layers)
     least = _ddr_cycles(layers, board, clock)
     if folding is not None:
@@ -145,12 +149,37 @@ def _search(
 def _too_large(found: Design, board: Board, fill: float, advice: str) -> FitError:
     limits = _limits(board, fill)
     others = _boards_that_hold(found.total, board, fill)
-    where = f", or take {' or '.join(others)}, where it fits" if others else "; it fits no known board"
+    where = (
+        f", or take {' or '.join(others)}, where it fits"
+        if others
+        else f"; no known board holds it: {ENGINE}"
+    )
     return FitError(
         f"the design does not fit: {_excess(found.total, limits, fill)}",
         module=board.name,
         remedy=f"{advice}{where}",
     )
+
+
+def _with_memory(error: ModelError, graph: IntGraph, board: Board) -> ModelError:
+    """The same refusal, which also says how far the weights are off the board's memory."""
+    products = [n.op for n in graph.nodes if isinstance(n.op, Product)]
+    bits = sum(sum({t.weight.tobytes(): t.weight.size for t in op.terms}.values()) for op in products)
+    if bits <= _memory_bits(board):
+        return error
+    holding = [name for name in board_names() if bits <= _memory_bits(load_board(name))]
+    where = f"; {' and '.join(holding)} could hold them" if holding else "; no known board could hold them"
+    return ModelError(
+        f"{error.reason}. Its binary weights alone take {bits:,} bits, and {board.name} has "
+        f"{_memory_bits(board):,} bits of memory{where}",
+        module=error.module,
+        remedy=error.remedy,
+    )
+
+
+def _memory_bits(board: Board) -> int:
+    """What the board's block and ultra RAM hold."""
+    return int(board.budget.bram36 * (36 << 10) + board.budget.uram * (288 << 10))
 
 
 def _too_slow(

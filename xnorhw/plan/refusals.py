@@ -19,6 +19,7 @@ from xnorhw.ir.int_graph import (
     Product,
     Requant,
     Reshape,
+    SumPool,
     Tensor,
     Threshold,
 )
@@ -42,7 +43,7 @@ MOST_LEVELS = 15
 """Levels of one threshold: a comparator each; more levels are one multiplication."""
 
 _RESULT_BITS = 32
-_ENGINE = "build it for the CPU, whose engine runs it (`--board cpu`)"
+ENGINE = "build it for the CPU, whose engine runs it (`--board cpu`)"
 
 _BRANCHES: tuple[tuple[type, str], ...] = (
     (Add, "it adds two tensors"),
@@ -62,13 +63,13 @@ def check_chain(graph: IntGraph) -> None:
                 raise ModelError(
                     f"{what}, and the chip runs one chain of layers",
                     module=name,
-                    remedy=f"Use a network without branches, or {_ENGINE}",
+                    remedy=f"Use a network without branches, or {ENGINE}",
                 )
         if node.input != expected:
             raise ModelError(
                 f"it reads {node.input}, which another module reads as well: the chip runs one chain",
                 module=name,
-                remedy=f"Use a network without branches, or {_ENGINE}",
+                remedy=f"Use a network without branches, or {ENGINE}",
             )
         expected = name
     if graph.output != expected:
@@ -82,33 +83,43 @@ def check_chain(graph: IntGraph) -> None:
 def misplaced(node: IntNode) -> ModelError:
     """The refusal of an operation that cannot stand where it does."""
     name, op = node.output.name, node.op
+    # what a fold leaves in front of its quantiser is named after it, with a number
+    module = name.rpartition(":")[0] or name
     if isinstance(op, FullProduct):
         return ModelError(
             "it is in full precision between two binary layers: the chip runs the binary layers as one "
             "chain, and the host what stands before and behind it",
             module=name,
             remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
-            f"or every one behind it full-precision, or {_ENGINE}",
+            f"or every one behind it full-precision, or {ENGINE}",
         )
     if isinstance(op, Lookup):
         return ModelError(
             "its codes come from a table for each channel, for which the chip has no unit",
             module=name,
-            remedy=f"Use 4 bits or fewer, or {_ENGINE}",
+            remedy=f"Use 4 bits or fewer, or {ENGINE}",
         )
-    if isinstance(op, MaxPool | Reshape):
-        what = "a max-pool" if isinstance(op, MaxPool) else "a change of shape"
+    if isinstance(op, Reshape):
+        return ModelError(
+            "its thresholds differ from feature to feature, and the chip has none such of more than "
+            f"{MOST_LEVELS} levels, behind a pool, or of a batch norm that rises at some positions of a "
+            "channel and falls at others",
+            module=module,
+            remedy=f"Put BatchNorm2d in front of the flatten, or {ENGINE}",
+        )
+    if isinstance(op, MaxPool | SumPool):
+        what = "a max-pool" if isinstance(op, MaxPool) else "an average pool"
         return ModelError(
             f"{what} stands on integer sums, and the chip pools codes alone",
-            module=name,
-            remedy=f"Put the quantiser in front of it, or {_ENGINE}",
+            module=module,
+            remedy=f"Put the quantiser in front of it, or {ENGINE}",
         )
     kind = type(op).__name__
     return ModelError(
         f"a {kind} cannot stand here: the chip runs products, each followed by one quantiser and by pools",
         module=name,
         remedy="Order the modules as convolution, batch norm, Sign or QuantReLU, pool, and end with a "
-        f"binary layer, or {_ENGINE}",
+        f"binary layer, or {ENGINE}",
     )
 
 
@@ -122,7 +133,7 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
         raise ModelError(
             f"it has {product.groups} groups, and the matrix unit sums over all input channels",
             module=name,
-            remedy=f"Use groups=1, or {_ENGINE}",
+            remedy=f"Use groups=1, or {ENGINE}",
         )
     act = source.type
     if act is None:
@@ -131,7 +142,7 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
         raise ModelError(
             f"its input is {act}, and a matrix unit takes +-1 or codes of 1 to {MOST_CODE_BITS} bits",
             module=name,
-            remedy=f"Quantise the input to 8 bits or fewer, or {_ENGINE}",
+            remedy=f"Quantise the input to 8 bits or fewer, or {ENGINE}",
         )
     _check_planes(name, product, act)
     legal_pads = (-1, 0, 1) if act.is_bipolar else range(act.min, act.max + 1)
@@ -154,7 +165,7 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
         raise ModelError(
             f"its sums reach {largest}, more than {_RESULT_BITS} bits carry",
             module=name,
-            remedy=f"Use fewer inputs, fewer bits or a smaller frac, or {_ENGINE}",
+            remedy=f"Use fewer inputs, fewer bits or a smaller frac, or {ENGINE}",
         )
     check_reading(name, product.geometry, source)
 
@@ -180,7 +191,7 @@ def _check_planes(name: str, product: Product, act: IntType) -> None:
         raise ModelError(
             "some of its terms take planes of the activations and others take them whole",
             module=name,
-            remedy=f"Use xnn.BasesActivation in front of it, or {_ENGINE}",
+            remedy=f"Use xnn.BasesActivation in front of it, or {ENGINE}",
         )
     if product.pad_value != 0:
         raise ModelError(
@@ -225,7 +236,7 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
         raise ModelError(
             f"it makes {kind}, and the chip's codes are +-1 or unsigned of 1 to {MOST_CODE_BITS} bits",
             module=name,
-            remedy=f"Use xnn.Sign or xnn.QuantReLU between layers, or {_ENGINE}",
+            remedy=f"Use xnn.Sign or xnn.QuantReLU between layers, or {ENGINE}",
         )
     if isinstance(op, Requant):
         if kind.is_bipolar or not 0 <= op.low <= op.high <= kind.max:
@@ -239,7 +250,7 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
         raise ModelError(
             f"it has {op.levels} levels, and the chip compares with at most {MOST_LEVELS}",
             module=name,
-            remedy=f"Use 4 bits or fewer behind this layer, or {_ENGINE}",
+            remedy=f"Use 4 bits or fewer behind this layer, or {ENGINE}",
         )
     if op.levels > kind.max:
         raise ModelError(
@@ -262,12 +273,12 @@ def check_sum_pool(node: IntNode, geometry: WindowGeometry, source: Tensor, rest
         raise ModelError(
             "it averages signs over padding, which counts 0 and has no bit",
             module=node.output.name,
-            remedy=f"Average without padding, or {_ENGINE}",
+            remedy=f"Average without padding, or {ENGINE}",
         )
     if rest and isinstance(rest[0].op, Threshold | Requant):
         return
     raise ModelError(
         "it averages, and nothing makes codes of its sums before the next layer",
         module=node.output.name,
-        remedy=f"Put xnn.Sign or xnn.QuantReLU behind it, or {_ENGINE}",
+        remedy=f"Put xnn.Sign or xnn.QuantReLU behind it, or {ENGINE}",
     )

@@ -42,6 +42,12 @@ def load_data(
     (or ``val``) with such folders; without these, a fifth of each class, drawn by ``seed``, is kept for the
     test.  Raises XnorhwError for a name or a folder that is none, ToolError for what is not installed.
     """
+    if name == "imagefolder:":
+        raise XnorhwError(
+            "no folder is named",
+            module="--data imagefolder:",
+            remedy="Write imagefolder:DIR, without a space",
+        )
     if name.startswith("imagefolder:"):
         return _image_folder(Path(name.removeprefix("imagefolder:")), shape or (3, 224, 224), seed)
     if name == "digits":
