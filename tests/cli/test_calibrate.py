@@ -63,3 +63,14 @@ def test_data_and_labels(trained, tmp_path, capsys):
     assert ended.code == 0 and out.is_file() and "64" in ended.out
     refused(called(capsys, "calibrate", trained[0], "-o", trained[0]), "trained model")
     assert called(capsys, "calibrate", trained[0], "--labels", tmp_path / "y.npy", "-o", out).code == 2
+
+
+def test_inputs_and_labels_that_the_network_does_not_take(trained, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", trained[1])
+    np.save(tmp_path / "wide.npy", 100 * trained[1])
+    np.save(tmp_path / "y.npy", np.full(64, 29))
+    out = tmp_path / "codes.pt"
+    refused(called(capsys, "calibrate", trained[0], "--data", tmp_path / "wide.npy", "-o", out), "samples")
+    data = ("--data", tmp_path / "x.npy", "--labels", tmp_path / "y.npy", "-o", out)
+    refused(called(capsys, "calibrate", trained[0], *data), "29")
+    assert not out.exists()

@@ -240,6 +240,8 @@ def test_what_would_be_found_after_the_training_is_found_before_it(tmp_path, cap
     refused(called(capsys, "train", "digits", "-o", tmp_path), "is a folder")
     ended = called(capsys, "train", "nao-xnor", "--learning-rate", "nan", "-o", tmp_path / "m.pt")
     assert ended.code == 2 and "finite" in ended.err
+    refused(called(capsys, "train", "digits", "--resume", "-o", tmp_path / "m.pt"), "checkpoint")
+    assert list(tmp_path.iterdir()) == []
     refused(
         called(capsys, "train", "nao-xnor", "--data", "imagefolder:", "-o", tmp_path / "m.pt"), "no folder"
     )

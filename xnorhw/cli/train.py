@@ -261,6 +261,9 @@ def _train_network(
             _leave(name, result, pictures, out, place, as_json)
     finally:
         run.group.leave()
+        if run.group.leads:
+            with contextlib.suppress(OSError):
+                place.rmdir()  # of a training that was refused nothing stays; one with files does
 
 
 def _usual(entry: Entry, name: str) -> str:

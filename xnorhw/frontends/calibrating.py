@@ -24,7 +24,7 @@ from xnorhw.frontends.measure import (
     labels_of,
     net_decisions,
 )
-from xnorhw.frontends.model_file import load_model_file, to_bytes, write
+from xnorhw.frontends.model_file import check_classes, check_values, load_model_file, to_bytes, write
 from xnorhw.frontends.replace import Replacements, replaced
 from xnorhw.frontends.steps import Step, Steps, of_graph, of_net
 from xnorhw.frontends.trace import check_eval
@@ -164,6 +164,8 @@ def calibrate_file(
             "Give a batch of inputs, frames first",
         )
     values = np.ascontiguousarray(given, np.float32)
+    check_values(file.graph.input, values)
+    check_classes(file.graph, labels)
     marks = labels_of(file.labels if samples is None else labels, len(values))
     groups = _groups(of_graph(file.graph))
     seen = _traced(file.graph, values, [name for group in groups for name in group.relus])

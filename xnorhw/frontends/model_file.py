@@ -37,6 +37,8 @@ __all__ = [
     "VERSION",
     "Metadata",
     "ModelFile",
+    "check_classes",
+    "check_values",
     "load_model_file",
     "save",
     "to_bytes",
@@ -105,7 +107,7 @@ def to_bytes(
 ) -> bytes:
     """The bytes of a model file; see ``save``."""
     kept, kept_labels = _samples(graph.input, samples, labels)
-    _check_classes(graph, labels)
+    check_classes(graph, labels)
     arrays: dict[str, Array] = {}
     tree = encode(graph, arrays)
     content = {
@@ -273,7 +275,7 @@ def _samples(
             "Give a batch of inputs of the declared shape",
         )
     kept = np.ascontiguousarray(given[:MAX_SAMPLES])
-    _check_values(declared, kept)
+    check_values(declared, kept)
     if labels is None:
         return kept, None
     marks = _plain(labels, "labels")
@@ -286,7 +288,8 @@ def _samples(
     return kept, np.ascontiguousarray(marks[:MAX_SAMPLES].astype(np.int64))
 
 
-def _check_classes(graph: fg.FloatGraph, labels: npt.ArrayLike | Tensor | None) -> None:
+def check_classes(graph: fg.FloatGraph, labels: npt.ArrayLike | Tensor | None) -> None:
+    """ModelError where a label is no index of the network's scores."""
     shape = graph.node(graph.output).output.shape
     if labels is None or len(shape) != 1:
         return
@@ -300,7 +303,8 @@ def _check_classes(graph: fg.FloatGraph, labels: npt.ArrayLike | Tensor | None) 
         )
 
 
-def _check_values(declared: fg.Input, samples: Array) -> None:
+def check_values(declared: fg.Input, samples: Array) -> None:
+    """ModelError where a sample is no code of the declared input times its scale."""
     kind = declared.type
     codes = samples.astype(np.float64) / declared.scale
     good = np.isfinite(codes) & (codes == np.rint(codes)) & (codes >= kind.min) & (codes <= kind.max)
