@@ -42,6 +42,12 @@ class CpuReport:
         return self.binary_bits / 8 + _WORD * self.full_weights
 
     @property
+    def size(self) -> str:
+        """``total_bytes`` in words."""
+        kilo = self.total_bytes / 1024
+        return f"{kilo / 1024:,.2f} MiB" if kilo >= 1024 else f"{kilo:,.1f} KiB"
+
+    @property
     def ratio(self) -> float:
         """``total_bytes`` to the same weights in float32."""
         return self.total_bytes / (_WORD * self.weights)
@@ -68,7 +74,7 @@ class CpuReport:
         """The same for people."""
         return (
             f"{summary_text(self.summary)}\n\n"
-            f"For the CPU alone: {self.weights:,} weights in {self.total_bytes / 1e6:,.2f} MB, "
+            f"For the CPU alone: {self.weights:,} weights in {self.size}, "
             f"{1 / self.ratio:,.1f} times smaller than in float32, full-precision layers counted"
         )
 
