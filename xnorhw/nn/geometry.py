@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import operator
-from typing import Union
+from typing import TypedDict, Union
 
 from torch import nn
 
-__all__ = ["Padding", "Size", "conv_pads", "pads_of", "pair_of"]
+__all__ = ["ConvShape", "Padding", "Size", "conv_pads", "conv_shape", "pads_of", "pair_of"]
 
 Padding = Union[int, tuple[int, int], tuple[int, int, int, int]]
 """Padding: all sides; (y, x); or (left, right, top, bottom)."""
 Size = Union[int, tuple[int, int]]
+
+
+class ConvShape(TypedDict):
+    """A convolution's arguments but for its weights, as the layers of this package take them."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    groups: int
+    bias: bool
 
 
 def pair_of(value: Size, name: str, least: int) -> tuple[int, int]:
@@ -45,3 +58,19 @@ def conv_pads(conv: nn.Conv2d) -> tuple[int, int, int, int]:
         return left, totals[1] - left, top, totals[0] - top
     assert not isinstance(conv.padding, str)
     return pads_of(conv.padding)
+
+
+def conv_shape(conv: nn.Conv2d) -> ConvShape:
+    """The shape of a torch convolution; ValueError where the padding mode is not zeros."""
+    if conv.padding_mode != "zeros":
+        raise ValueError(f"padding_mode={conv.padding_mode!r} has no form here: only zeros are padded")
+    return ConvShape(
+        in_channels=conv.in_channels,
+        out_channels=conv.out_channels,
+        kernel_size=(conv.kernel_size[0], conv.kernel_size[1]),
+        stride=(conv.stride[0], conv.stride[1]),
+        padding=conv_pads(conv),
+        dilation=(conv.dilation[0], conv.dilation[1]),
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnorhw.nn.exact import exact_sum
-from xnorhw.nn.geometry import Padding, Size, conv_pads, pads_of, pair_of
+from xnorhw.nn.geometry import Padding, Size, conv_shape, pads_of, pair_of
 from xnorhw.nn.quantizers import BinaryWeight, ScaleKind
 from xnorhw.nn.weights import BinaryConnectWeight
 
@@ -189,17 +189,8 @@ class BinaryConv2d(ConvBase):
 
         ValueError where the padding mode is not zeros.
         """
-        if conv.padding_mode != "zeros":
-            raise ValueError(f"padding_mode={conv.padding_mode!r} has no binary form: only zeros are padded")
         layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            (conv.kernel_size[0], conv.kernel_size[1]),
-            stride=(conv.stride[0], conv.stride[1]),
-            padding=conv_pads(conv),
-            dilation=(conv.dilation[0], conv.dilation[1]),
-            groups=conv.groups,
-            bias=conv.bias is not None,
+            **conv_shape(conv),
             scale=scale,
             in_scale=in_scale,
         )
