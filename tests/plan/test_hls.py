@@ -263,8 +263,11 @@ def test_a_frame_takes_as_long_as_in_rtl_but_for_the_lines(name: str) -> None:
     if design.cycles_per_frame > rtl:
         slowest = max(design.stages, key=lambda s: s.cycles)
         assert isinstance(slowest, Lines)
-        # another unit of the RTL may take longer than the map's words
-        assert 0 < design.cycles_per_frame - rtl <= slowest.cycles - words(slowest)[0]
+        assert design.cycles_per_frame == slowest.cycles
+        mapped = words(slowest)[0]
+        # where pools of codes overlap, their window in the RTL can take longer than the map's words
+        overlapping = name.startswith("15 levels, pools that overlap")
+        assert rtl > mapped if overlapping else rtl == mapped
 
 
 # --- too wide ----------------------------------------------------------------------------------
