@@ -2,8 +2,10 @@
 
     python -m benchmarks.packing [--repetitions N] [--json]
 
-Times NumPy alone, without a device: each case against ``np.copyto`` of the same input bytes,
-which is memory's speed at that size.  Needs neither torch nor pynq.
+Times the driver's two ways of packing, in C and in NumPy, without a device: each case against
+``np.copyto`` of the same input bytes, which is memory's speed at that size.  The C code is compiled
+into a folder that is deleted again; XH_PATH in the environment forces one of its paths.  Needs
+neither torch nor pynq, but a C compiler.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,14 +59,16 @@ class Case:
 class Row:
     """One case at one batch size: seconds of ``np.copyto``, and how many times that the driver takes.
 
-    ``check`` is the validation of the frames, which is made before anything is packed.
+    ``c`` and ``numpy``: its two ways to pack.  ``check`` is the validation of the frames, which is made
+    before anything is packed.
     """
 
     case: str
     bytes: int
     batch: int
     copy_seconds: float
-    pack: float
+    c: float
+    numpy: float
     check: float
 
 
@@ -90,7 +95,10 @@ CASES = (
     Case("table, 3x32x32", Input((3, 32, 32)), _any),
     Case("table, 3x32x32, channels last", Input((3, 32, 32)), _any, "HWC"),
     Case("a table a channel, 3x32x32", Input((3, 32, 32)), _each),
+    Case("a table a channel, 3x32x32, channels last", Input((3, 32, 32)), _each, "HWC"),
+    Case("codes, 64x16x16", Input((64, 16, 16), bits=8, signed=True, scale=1 / 128)),
     Case("bits, 784", Input((784,), encoding="bipolar")),
+    Case("bits, 3x32x32", Input((3, 32, 32), encoding="bipolar")),
 )
 
 
@@ -134,7 +142,7 @@ def _package(graph: IntGraph, folder: Path) -> Any:
     package.__path__ = [str(folder / "pynq/xnorhw_accel")]
     sys.modules["xnorhw_accel"] = package
     importlib.invalidate_caches()
-    importlib.import_module("xnorhw_accel.frames")
+    importlib.import_module("xnorhw_accel.layout")
     return package
 
 
@@ -155,40 +163,56 @@ def _seconds(subjects: list[Callable[[], object]], repetitions: int) -> list[flo
     return best
 
 
-def measure(repetitions: int = 30) -> tuple[list[Row], list[Row]]:
-    """Packing, a row a case and batch; and taking 32-bit results out, where ``check`` is 0."""
+@contextmanager
+def _driver(case: Case, rng: np.random.Generator) -> Iterator[tuple[Any, ...]]:
+    """The package, its description and what lies in front of the chip and behind it."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = _package(_graph(case, rng), Path(folder))
+        known = package.description.load_description()
+        front, back = package.description.load_network()
+        packer = package.frames.Packer(known, front)
+        moves = package.layout.Layout(known, packer.tables, cache=Path(folder) / "cache")
+        yield known, package.frames.Checker(known), package.frames.Unpacker(known, back), packer, moves
+
+
+def measure(repetitions: int = 30) -> tuple[list[Row], list[Row], str]:
+    """Packing, a row a case and batch; taking 32-bit results out, where ``check`` is 0; the C code's path."""
     rows, results = [], []
     rng = np.random.default_rng(1)
+    path = ""
     for case in CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            package = _package(_graph(case, rng), Path(folder))
-            known = package.description.load_description()
-            front, back = package.description.load_network()
-        checker, packer = package.frames.Checker(known), package.frames.Packer(known, front)
-        given = known.given
-        for batch in BATCHES:
-            x = rng.integers(given.low, given.high + 1, (batch, *checker.shape(case.layout)))
-            x = (np.where(x > 0, 1, -1) if given.bipolar else x).astype(given.dtype)
-            buffer, same = np.zeros((batch, known.input.bytes), np.uint8), np.zeros_like(x)
-            subjects = [
-                functools.partial(np.copyto, same, x),
-                functools.partial(packer.pack, x, buffer, case.layout),
-                functools.partial(checker.check, x, case.layout),
-            ]
-            copied, packed, checked = _seconds(subjects, repetitions)
-            rows.append(Row(case.name, x[0].size, batch, copied, packed / copied, checked / copied))
-            if case is CASES[0]:
-                results.append(_results(package.frames.Unpacker(known, back), known, batch, repetitions))
-    return rows, results
+        with _driver(case, rng) as (known, checker, unpacker, packer, moves):
+            path = moves.path
+            for batch in BATCHES:
+                x = rng.integers(known.given.low, known.given.high + 1, (batch, *checker.shape(case.layout)))
+                x = (np.where(x > 0, 1, -1) if known.given.bipolar else x).astype(known.given.dtype)
+                room = [np.zeros((batch, known.input.bytes), np.uint8) for _ in range(2)]
+                same = np.zeros_like(x)
+                subjects = [
+                    functools.partial(np.copyto, same, x),
+                    functools.partial(moves.pack, x, room[0], case.layout),
+                    functools.partial(packer.pack, x, room[1], case.layout),
+                    functools.partial(checker.check, x, case.layout),
+                ]
+                copied, *taken = _seconds(subjects, repetitions)
+                assert np.array_equal(*room)
+                rows.append(Row(case.name, x[0].size, batch, copied, *(one / copied for one in taken)))
+                if case is CASES[0]:
+                    results.append(_results(unpacker, moves, known, batch, repetitions))
+    return rows, results, path
 
 
-def _results(unpacker: Any, known: Any, batch: int, repetitions: int) -> Row:
+def _results(unpacker: Any, moves: Any, known: Any, batch: int, repetitions: int) -> Row:
     data = np.zeros((batch, known.output.bytes), np.uint8)
     sums = np.zeros((batch, *known.output.chw), np.int32)
     flat, same = np.zeros((batch, 4 * CLASSES), np.uint8), np.zeros((batch, 4 * CLASSES), np.uint8)
-    subjects = [functools.partial(np.copyto, same, flat), lambda: unpacker.sums(unpacker.words(data), sums)]
-    copied, taken = _seconds(subjects, repetitions)
-    return Row(f"results, {CLASSES} sums", 4 * CLASSES, batch, copied, taken / copied, 0.0)
+    subjects = [
+        functools.partial(np.copyto, same, flat),
+        lambda: moves.sums(unpacker.words(data), sums),
+        lambda: unpacker.sums(unpacker.words(data), sums),
+    ]
+    copied, *taken = _seconds(subjects, repetitions)
+    return Row(f"results, {CLASSES} sums", 4 * CLASSES, batch, copied, *(one / copied for one in taken), 0.0)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -197,16 +221,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=30)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    rows, results = measure(options.repetitions)
+    rows, results, path = measure(options.repetitions)
     if options.json:
-        print(json.dumps({"packing": [asdict(r) for r in rows], "results": [asdict(r) for r in results]}))
+        tables = {"packing": [asdict(r) for r in rows], "results": [asdict(r) for r in results]}
+        print(json.dumps({"path": path, **tables}))
         return
-    print(f"NumPy {np.__version__}; times np.copyto of the same bytes\n")
-    print("| frame | bytes | batch | np.copyto | pack | check |\n|---|---|---|---|---|---|")
+    print(f"NumPy {np.__version__}, C on path {path}; times np.copyto of the same bytes\n")
+    print("| frame | bytes | batch | np.copyto | C | NumPy | check |\n|---|---|---|---|---|---|---|")
     for row in [*rows, *results]:
         speed = f"{row.bytes * row.batch / row.copy_seconds / 1e9:.2f} GB/s"
         check = f"{row.check:.1f}" if row.check else ""
-        print(f"| {row.case} | {row.bytes} | {row.batch} | {speed} | {row.pack:.1f} | {check} |")
+        print(
+            f"| {row.case} | {row.bytes} | {row.batch} | {speed} | {row.c:.1f} | {row.numpy:.1f} | {check} |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Packing and unpacking alone, against bytes put together one by one."""
+"""Packing and unpacking alone, in NumPy and in C, against bytes put together one by one."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def table(kind: str, channels: int, bits: int) -> np.ndarray | None:
 
 
 def packer(room: Any, shape: tuple[int, int, int], kind: str, bits: int) -> tuple[Any, Any]:
-    """A packer for pixels of ``shape``, and the description of its frames."""
+    """A packer for pixels of ``shape``, and the description of all."""
     frames, graphs, known = room
     codes = table(kind, shape[0], bits)
     elements = int(np.prod(shape))
@@ -60,7 +61,7 @@ def packer(room: Any, shape: tuple[int, int, int], kind: str, bits: int) -> tupl
             graphs.IntNode(graphs.Lookup(codes.astype(np.int32)), "input", graphs.Tensor("t", shape, None)),
         )
     front = graphs.IntGraph(None, tensor, nodes, "t" if nodes else "input", (), shape)
-    return frames.Packer(description, front), frame
+    return frames.Packer(description, front), description
 
 
 def by_hand(frame: Any, x: np.ndarray, codes: np.ndarray | None) -> bytes:
@@ -82,7 +83,8 @@ def by_hand(frame: Any, x: np.ndarray, codes: np.ndarray | None) -> bytes:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_packing(shape: tuple[int, int, int], kind: str, bits: int, room: Any, monkeypatch: Any) -> None:
     """In parts of any size, and in both layouts."""
-    subject, frame = packer(room, shape, kind, bits)
+    subject, description = packer(room, shape, kind, bits)
+    frame = description.input
     x = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
     expected = [by_hand(frame, one, table(kind, shape[0], bits)) for one in x]
     for part in (1, 3 * x[0].size, 1 << 16):
@@ -94,11 +96,90 @@ def test_packing(shape: tuple[int, int, int], kind: str, bits: int, room: Any, m
             assert not out[7:].any()
 
 
-def test_the_sum_is_taken_for_the_table(room: Any) -> None:
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_packing_in_c(
+    shape: tuple[int, int, int], kind: str, bits: int, room: Any, bench: Benches, monkeypatch: Any
+) -> None:
+    """The same bytes on each path, of frames that may be written to or not, with and without filling."""
+    subject, description = packer(room, shape, kind, bits)
+    x = np.random.default_rng(1).integers(0, 256, (7, *shape), np.uint8)
+    expected = [by_hand(description.input, one, table(kind, shape[0], bits)) for one in x]
+    full = -(-int(np.prod(shape)) * bits // 8)
+    for path, fill in itertools.product(("", "plain"), (True, False)):
+        monkeypatch.setenv("XH_PATH", path)
+        size = description.input.bytes if fill else full
+        known = dataclasses.replace(description, input=dataclasses.replace(description.input, bytes=size))
+        moves = bench("table").package.layout.Layout(known, subject.tables)
+        assert moves.path == (path or moves.path)
+        for layout, given in (("CHW", x.copy()), ("HWC", x.transpose(0, 2, 3, 1).copy(order="C"))):
+            for writable in (True, False):
+                given.setflags(write=writable)
+                out = np.zeros((9, size), np.uint8)
+                moves.pack(given, out[:7], layout)
+                assert [row.tobytes() for row in out[:7]] == [row[:size] for row in expected]
+                assert not out[7:].any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_two_bytes_an_element(shape: tuple[int, int, int], room: Any) -> None:
+    """Numbers of more than 8 bits, sign-extended, the lower byte first."""
+    _, description = packer(room, shape, "none", 16)
+    given = dataclasses.replace(description.given, dtype="int16", low=-300, high=300)
+    known = dataclasses.replace(description, given=given)
+    front = SimpleNamespace(nodes=(), output="input")
+    subject = room[0].Packer(known, front)
+    x = np.random.default_rng(1).integers(-300, 301, (3, *shape)).astype(np.int16)
+    for layout, values in (("CHW", x), ("HWC", np.ascontiguousarray(x.transpose(0, 2, 3, 1)))):
+        out = np.zeros((4, known.input.bytes), np.uint8)
+        subject.pack(values, out[:3], layout)
+        wanted = x.transpose(0, 2, 3, 1).reshape(3, -1).astype("<i2").view(np.uint8)
+        assert np.array_equal(out[:3, : wanted.shape[1]], wanted) and not out[:3, wanted.shape[1] :].any()
+        assert not out[3:].any()
+
+
+def test_signs_and_codes_in_c(room: Any, bench: Benches) -> None:
+    """-1 and +1 by their sign, codes of one bit by their lowest."""
+    _, description = packer(room, (3, 5, 4), "none", 1)
+    for bipolar, values in ((True, [-1, 1]), (False, [-1, 0])):
+        given = dataclasses.replace(description.given, dtype="int8", low=-1, high=values[1], bipolar=bipolar)
+        frame = dataclasses.replace(description.input, bipolar=bipolar)
+        known = dataclasses.replace(description, given=given, input=frame)
+        x = np.random.default_rng(1).choice(np.array(values, np.int8), (4, 3, 5, 4))
+        empty = SimpleNamespace(nodes=(), output="input")
+        both = [np.zeros((4, frame.bytes), np.uint8) for _ in range(2)]
+        room[0].Packer(known, empty).pack(x, both[0])
+        bench("table").package.layout.Layout(known, None).pack(x, both[1])
+        assert both[0].any() and np.array_equal(*both)
+
+
+def test_what_c_takes(room: Any, bench: Benches) -> None:
+    """Elements of a byte, and no more channels than its room is for."""
+    _, description = packer(room, (1024, 2, 2), "none", 8)
+    takes = bench("table").package.layout.Layout.takes
+    assert takes(description)
+    for change in ({"dtype": "int16"}, {"chw": (1025, 2, 2)}):
+        assert not takes(
+            dataclasses.replace(description, given=dataclasses.replace(description.given, **change))
+        )
+
+
+def test_no_such_path_in_c(room: Any, bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, description = packer(room, (1, 6, 6), "none", 8)
+    package = bench("table").package
+    monkeypatch.setenv("XH_PATH", "quantum")
+    with pytest.raises(package.EngineError, match="XH_PATH names, or there is none of that name"):
+        package.layout.Layout(description, None)
+
+
+def test_the_sum_is_taken_for_the_table(room: Any, bench: Benches) -> None:
     """A table that adds a number is not looked up, and only such a one."""
+    in_c = bench("table").package.layout._shift
     for kind, sums in (("shift", True), ("wrap", True), ("any", False), ("channels", False)):
         subject, _ = packer(room, (1, 6, 6), kind, 8)
         assert [one._shift is not None for one in subject._tables] == [sums]
+        assert [in_c(row) == row[0] for row in subject.tables] == [sums]
     rows = table("shift", 1, 8)
     assert rows is not None
     rows[0, 200] += 1
@@ -106,7 +187,7 @@ def test_the_sum_is_taken_for_the_table(room: Any) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_unpacking(shape: tuple[int, int, int], room: Any) -> None:
+def test_unpacking(shape: tuple[int, int, int], room: Any, bench: Benches) -> None:
     frames, graphs, known = room
     elements = int(np.prod(shape))
     output = dataclasses.replace(known.output, chw=shape, bytes=-(-elements // 2) * 8 + 8)
@@ -121,6 +202,12 @@ def test_unpacking(shape: tuple[int, int, int], room: Any) -> None:
             word = int.from_bytes(data[n, 4 * place : 4 * place + 4].tobytes(), "little", signed=True)
             pixel, c = divmod(place, channels)
             assert found[n, c, pixel // width, pixel % width] == word
+    for size in (output.bytes, 4 * elements):  # with and without what fills up the last beat
+        known = dataclasses.replace(known, output=dataclasses.replace(output, bytes=size))
+        in_c = np.empty_like(found)
+        moves = bench("table").package.layout.Layout(known, None)
+        moves.sums(np.ascontiguousarray(data[:, :size]).view("<i4"), in_c)
+        assert np.array_equal(in_c, found)
     words = subject.words_of(found)
     assert words.shape == (5, elements) and words.dtype == np.int32
     assert np.array_equal(words, data.view("<i4")[:, :elements])
@@ -142,4 +229,4 @@ def test_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert {("codes, 8x8", 64, 3), ("table, 3x32x32", 3072, 1), ("bits, 784", 784, 3)} <= sizes
     assert [row["batch"] for row in found["results"]] == [1, 3]
     for row in [*found["packing"], *found["results"]]:
-        assert row["copy_seconds"] > 0 and row["pack"] > 0
+        assert row["copy_seconds"] > 0 and row["c"] > 0 and row["numpy"] > 0

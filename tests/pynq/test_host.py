@@ -40,6 +40,8 @@ def test_equals_golden_either_way(name: str, bench: Benches) -> None:
     for host in ("engine", "numpy"):
         with one.open(max_batch=4, host=host) as accelerator:
             kinds = (accelerator.host.front, accelerator.host.back)
+            in_c = host == "engine" and name != "wide"  # whose elements are of 12 bits
+            assert accelerator.host.packing.startswith("C, path " if in_c else "NumPy")
             wanted = "CPU engine, path " if host == "engine" else "NumPy"
             assert kinds[0].startswith(wanted if FRONT[name] else "nothing")
             assert kinds[1].startswith(wanted if name not in NUMPY_ONLY else "nothing")
@@ -60,13 +62,18 @@ def test_the_choice(name: str, bench: Benches) -> None:
         kinds = (accelerator.host.front, accelerator.host.back)
         assert tuple(kind.startswith("CPU engine") for kind in kinds) == CHOSEN[name]
         assert accelerator.host.note == ""
-        assert str(accelerator.host) == f"front: {kinds[0]}; back: {kinds[1]}"
+        packing = accelerator.host.packing
+        assert packing == "NumPy" if name == "wide" else packing.startswith("C, path ")
+        assert name != "table" or kinds[0] == packing
+        assert str(accelerator.host) == f"front: {kinds[0]}; back: {kinds[1]}; packing: {packing}"
 
 
 def test_the_path_is_said(bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XH_PATH", "plain")
     with bench("full").open() as accelerator:
-        assert str(accelerator.host) == "front: CPU engine, path plain; back: CPU engine, path plain"
+        assert str(accelerator.host) == (
+            "front: CPU engine, path plain; back: CPU engine, path plain; packing: C, path plain"
+        )
         assert accelerator.self_test().passed
 
 
@@ -94,13 +101,43 @@ def test_without_a_compiler(
     one = bench("full")
     monkeypatch.setenv("PATH", str(tmp_path))
     with caplog.at_level(logging.WARNING), one.open() as accelerator:
-        assert str(accelerator.host) == ("front: NumPy; back: NumPy (there is no C compiler on this machine)")
+        assert str(accelerator.host) == (
+            "front: NumPy; back: NumPy; packing: NumPy (there is no C compiler on this machine)"
+        )
         assert accelerator.self_test().passed
     assert "the layers of the host run in NumPy: CPU engine: there is no C compiler" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING), bench("codes").open() as accelerator:
+        assert str(accelerator.host) == (
+            "front: nothing; back: NumPy; packing: NumPy (there is no C compiler on this machine)"
+        )
+    assert caplog.messages == [
+        "frames are packed by NumPy: CPU engine: there is no C compiler on this machine. Install one "
+        "(sudo apt-get install gcc); the accelerator itself needs none."
+    ]
     with pytest.raises(one.package.EngineError, match="no C compiler on this machine. Install one"):
         one.open(host="engine")
     with one.open(host="numpy") as accelerator:  # and the lock is free again
         assert accelerator.host.note == ""
+
+
+@pytest.mark.parametrize("name", ["codes", "bits", "table"])
+def test_c_packs(name: str, bench: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part, and takes its sums out; in NumPy none."""
+    one = bench(name)
+    x, sums, _ = frames(one, 6, seed=1)
+    for host, expected in (("auto", ["pack", "sums"] * 2), ("numpy", [])):
+        with one.open(max_batch=3, host=host) as accelerator:
+            calls: list[str] = []
+            kind = one.package.layout.Layout
+            with monkeypatch.context() as patched:
+                for method in ("pack", "sums"):
+                    real = getattr(kind, method)
+                    patched.setattr(
+                        kind, method, lambda *a, m=method, r=real, c=calls: (c.append(m), r(*a))[1]
+                    )
+                assert np.array_equal(accelerator.predict_sums(x), sums)
+            assert sorted(calls) == sorted(expected)
 
 
 def test_no_place_for_the_library(bench: Benches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,13 +93,13 @@ def test_every_cell(
 def test_a_wrong_chip_ends_at_the_first_cell(
     bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A driver that packs its bits from the wrong end: the self-test says so, nothing else runs."""
+    """A driver that packs signs by their lowest bit: the self-test says so, nothing else runs."""
     folder = tmp_path / "out"
     shutil.copytree(bench("bits").folder, folder)
-    path = folder / "pynq/xnorhw_accel/frames.py"
+    path = folder / "pynq/xnorhw_accel/layout.py"
     text = path.read_text()
-    assert text.count('bitorder="little"') == 1
-    path.write_text(text.replace('bitorder="little"', 'bitorder="big"'))
+    assert text.count("tables is None and self._input.bipolar") == 1
+    path.write_text(text.replace("tables is None and self._input.bipolar", "False"))
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="SelfTestError") as caught:
         execute(folder, tmp_path / "run", WORK, monkeypatch)
     assert "16 frames run singly differ; the first: frame 0" in str(caught.value)

@@ -222,9 +222,28 @@ def _device_class() -> type:
             # pynq keeps the clock registers of the first device it met; on a board there is one
             if "_real_instance" in vars(pynq.Clocks):
                 del pynq.Clocks._real_instance
+            self._clocks_of_pynq_3_0()
             return parsers.RuntimeMetadataParser(
                 metadata.Metadata(input=Path(bitfile_name).with_suffix(".hwh"))
             )
+
+        def _clocks_of_pynq_3_0(self) -> None:
+            """Make the clocks of this device those that are read and set.
+
+            That release asks the processor that it runs on which registers there are, and reaches
+            them through the active device.
+            """
+            if hasattr(pynq.Clocks, "device"):
+                return
+            before = vars(base).get("_active_device")
+            pynq.ps.CPU_ARCH, base.active_device = self.arch, self
+            try:
+                _ = pynq.Clocks._instance
+            finally:
+                if before is None:
+                    del base._active_device
+                else:
+                    base.active_device = before
 
         def download(self, bitstream: Any, parser: Any = None) -> None:
             """Nothing is programmed: the design is the build's."""

@@ -25,7 +25,7 @@ from .description import FOLDER, Description, load_description
 from .errors import EngineError, whole_number
 from .frames import Checker
 
-__all__ = ["CpuEngine", "EngineError", "EngineTiming", "is_compiled"]
+__all__ = ["CpuEngine", "EngineError", "EngineTiming", "build_library", "is_compiled"]
 
 SOURCES = FOLDER / "cpu"
 COMPILERS = ("cc", "gcc", "clang")
@@ -71,7 +71,7 @@ class CpuEngine:
         self._checker = Checker(self._known)
         prefix = self._known.name
         self._check_header(SOURCES / f"{prefix}_engine.h")
-        self._library = _loaded(_compiled(SOURCES, compiler, _cache() if cache is None else Path(cache)))
+        self._library = build_library(SOURCES, compiler, cache)
         self._call = {name: getattr(self._library, f"{prefix}_{name}") for name in _CALLS}
         for name, (result, arguments) in _CALLS.items():
             self._call[name].restype, self._call[name].argtypes = result, arguments
@@ -219,28 +219,43 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xnorhw"
 
 
+def build_library(
+    sources: Path, compiler: str | None = None, cache: Path | None = None, begin: str = ""
+) -> ctypes.CDLL:
+    """The library made from those ``sources`` whose names begin so, compiled where it is not in the cache."""
+    return _loaded(_compiled(sources, compiler, _cache() if cache is None else Path(cache), begin))
+
+
 def is_compiled(compiler: str | None = None, cache: Path | None = None) -> bool:
     """True where ``CpuEngine`` finds its library and compiles nothing; EngineError without a compiler."""
     return _is_whole(_recipe(SOURCES, compiler, _cache() if cache is None else Path(cache))[0])
 
 
-def _recipe(sources: Path, compiler: str | None, cache: Path) -> tuple[Path, list[str], list[str]]:
+def _recipe(
+    sources: Path, compiler: str | None, cache: Path, begin: str = ""
+) -> tuple[Path, list[str], list[str]]:
     """Where the library lies that is made from ``sources``, by which command, and from which C files."""
     name, *options = _compiler(compiler)
     machine = ARM_FLAGS if re.fullmatch(r"armv[67]l", platform.machine()) else ()
     # the caller's options are the last, so that they hold
     command = [name, *FLAGS, *machine, *options]
-    files = sorted(p for p in sources.rglob("*") if p.suffix in (".c", ".h"))
+    files = sorted(p for p in sources.rglob(f"{begin}*") if p.suffix in (".c", ".h"))
+    if not files:
+        raise EngineError(
+            "this package holds no C sources",
+            module=sources.name,
+            remedy="Install the wheel of a newer build",
+        )
     digest = hashlib.sha256(repr((command, platform.machine())).encode())
     for file in files:
         digest.update(f"{file.relative_to(sources).as_posix()}\0".encode() + file.read_bytes())
-    library = cache / f"engine-{digest.hexdigest()[:24]}.so"
+    library = cache / f"{begin or 'engine'}-{digest.hexdigest()[:24]}.so"
     return library, command, [str(p) for p in files if p.suffix == ".c"]
 
 
-def _compiled(sources: Path, compiler: str | None, cache: Path) -> Path:
+def _compiled(sources: Path, compiler: str | None, cache: Path, begin: str = "") -> Path:
     """The library made from ``sources`` (a header, and engine/ with the rest), compiled or found."""
-    library, command, files = _recipe(sources, compiler, cache)
+    library, command, files = _recipe(sources, compiler, cache, begin)
     if _is_whole(library):
         return library
     try:

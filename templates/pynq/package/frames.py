@@ -84,16 +84,20 @@ class Checker:
 
 
 class Packer:
-    """Writes checked frames, as the chip takes them, straight into a DMA buffer."""
+    """Writes checked frames, as the chip takes them, straight into a DMA buffer.
+
+    ``tables``: what lies in front of the chip where that is a table of bytes, uint8 [1 or C, 256],
+    by the byte of the input; else None.
+    """
 
     def __init__(self, description: Description, front: IntGraph) -> None:
         self._given = description.given
         self._frame = description.input
         self._front = front
         # the values behind a single table are the bytes of a table
-        table = self._byte_table()
-        self._tables = None if table is None else tuple(_Table(row) for row in table)
-        self._copies = table is None and not front.nodes and self._frame.element_bits != 1
+        self.tables = self._byte_table()
+        self._tables = None if self.tables is None else tuple(_Table(row) for row in self.tables)
+        self._copies = self.tables is None and not front.nodes and self._frame.element_bits == 8
         self._elements = self._frame.elements
         self._one_channel = self._given.chw[0] == 1
 
@@ -115,14 +119,17 @@ class Packer:
         if self.computes:
             given = x if layout == "CHW" else x.transpose(0, 3, 1, 2)
             x, layout = _in_blocks(lambda v: golden.run(self._front, v)[self._front.output], given), "CHW"
-        elif x.dtype.itemsize == 1 and frame.element_bits != 1:
+        elif x.dtype.itemsize == 1 and frame.element_bits == 8:
             x = x.view(np.uint8)
         if layout == "CHW" and frame.chw[0] == 1:
             x, layout = x.reshape(-1, *_hwc(frame.chw)), "HWC"  # the same bytes
         if frame.element_bits == 1:
             self._pack_bits(x, out, layout)
-        else:
+        elif frame.element_bits == 8:
             self._pack_codes(x, out[:, : self._elements].reshape(len(x), *_hwc(frame.chw)), layout)
+        else:
+            places = out[:, : 2 * self._elements].view("<i2").reshape(len(x), *_hwc(frame.chw))
+            _channels_last(x, places, layout)
 
     def _pack_codes(self, codes: np.ndarray, places: np.ndarray, layout: str) -> None:
         """Codes in ``layout`` to ``places`` [N, H, W, C], through the tables where there are some."""
@@ -162,7 +169,8 @@ class Packer:
     def _byte_table(self) -> np.ndarray | None:
         """A single table in front of the chip, by the byte of the input: uint8 [1 or C, 256]."""
         nodes, given = self._front.nodes, self._given
-        if len(nodes) != 1 or not isinstance(nodes[0].op, Lookup) or np.dtype(given.dtype).itemsize != 1:
+        bytes_in = np.dtype(given.dtype).itemsize == 1 and self._frame.element_bits <= 8
+        if len(nodes) != 1 or not isinstance(nodes[0].op, Lookup) or not bytes_in:
             return None
         table = nodes[0].op.table
         result = np.zeros((len(table), 256), np.int64)
