@@ -27,6 +27,8 @@ VERBS = [
     "calibrate",
     "doctor",
     "estimate",
+    "export",
+    "import",
     "run",
     "snap",
     "summary",

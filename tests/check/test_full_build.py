@@ -18,7 +18,8 @@ from xnorhw import nn as xnn
 from xnorhw.check.approximate import measure_approximation
 from xnorhw.emit.store import StoredBuild, data_files, read_build
 from xnorhw.frontends import load_model_file
-from xnorhw.ir.grid import round_to_grid
+from xnorhw.frontends.rounding import approximated
+from xnorhw.ir.float_graph import FullConv2d, FullLinear
 from xnorhw.ir.int_graph import FullProduct, IntGraph
 from xnorhw.nn.snap import snapped
 from xnorhw.sim.tools import missing_tools
@@ -136,6 +137,8 @@ def test_front_and_back_are_the_whole(saved: Path) -> None:
 
 def test_a_network_that_is_not_snapped_is_measured(tmp_path: Path) -> None:
     net = make_net(frac=1, snap=False)
+    with torch.no_grad():
+        net.first.weight[0, 0, 0, 0] = 2.0**14  # leaves the others of the layer no fine steps
     x = torch.randint(0, 256, (FRAMES, 2, 6, 6)).float()
     xnorhw.save(net, tmp_path / "model.pt", SHAPE, samples=x.numpy())
     model = xnorhw.load(tmp_path / "model.pt")
@@ -143,18 +146,19 @@ def test_a_network_that_is_not_snapped_is_measured(tmp_path: Path) -> None:
         model.predict(x.numpy())
     assert caught.value.module == "first"
     file = load_model_file(tmp_path / "model.pt")
-    rounded = round_to_grid(file.graph)
+    rounded = approximated(file.graph)
     values = torch.randint(0, 256, (300, 2, 6, 6)).float()
     found = measure_approximation(file.graph, values.numpy())
     assert found is not None and found.layers == ("first", "last") and found.frames == 300
     # counted by hand: torch's own modules, the layers snapped
     other = make_net(frac=1, snap=False)
-    other.first, other.last = snapped(net.first), snapped(net.last)  # type: ignore[arg-type]
+    fracs = [op.frac for n in rounded.nodes if isinstance(op := n.op, FullConv2d | FullLinear)]
+    other.first, other.last = snapped(net.first, fracs[0]), snapped(net.last, fracs[1])  # type: ignore[arg-type]
     other.norm1, other.norm2 = net.norm1, net.norm2
     with torch.inference_mode():
         differing = int((net(values).argmax(dim=1) != other.eval()(values).argmax(dim=1)).sum())
     assert found.differing == differing > 0
-    assert str(found).startswith("APPROXIMATE: the weights of first, last were rounded; ")
+    assert str(found).startswith("APPROXIMATE: the numbers of first, last were rounded; ")
     assert measure_approximation(rounded, values.numpy()) is None
 
 

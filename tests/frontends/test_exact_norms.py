@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.varied import varied
+from tests.frontends.channels import check_channel
 from xnorhw import nn as xnn
 from xnorhw.frontends import TorchEvaluator, load_model_file, save, snap, snap_file
-from xnorhw.frontends.evaluator import _fused
 from xnorhw.frontends.exact_norms import exact_norms
-from xnorhw.frontends.exact_numbers import Channels, NotExactError, Target, exact
+from xnorhw.frontends.exact_numbers import Target
 from xnorhw.frontends.steps import of_net
 from xnorhw.frontends.trace import trace
 from xnorhw.golden import run as run_golden
@@ -24,124 +25,15 @@ from xnorhw.ir.float_graph import Input
 from xnorhw.ir.int_graph import Requant
 from xnorhw.lower import lower
 from xnorhw.nn.weights import WeightQuantizer
+from xnorhw.nn.zoo.residual import ABCBlock
 
 
-def _reachable(point: int, reach: float, a: float, b: float, largest: float) -> np.ndarray:
-    """Integers to try: all where few, else around where the grid begins to clamp and random ones."""
-    most = int(reach * 2.0**point)
-    if most <= 3000:
-        return np.arange(-most, most + 1)
-    edges = [int(((side * largest) - b) / a * 2.0**point) for side in (-1, 1)] if a else []
-    near = np.concatenate([np.arange(e - 50, e + 51) for e in edges] or [np.arange(-9, 10)])
-    drawn = np.random.default_rng(0).integers(-most, most + 1, 2000)
-    return np.unique(np.clip(np.concatenate([near, drawn, [-most, 0, most]]), -most, most))
-
-
-def _check_channel(a: float, b: float, target: Target, point: int, reach: float, g: int) -> None:
-    largest = (target.top + 1) * 2.0**-target.frac
-    s = _reachable(point, reach, a, b, largest)
-    x = (s * 2.0**-point).astype(np.float32)
-    slope, offset = np.float32(a), np.float32(b)
-    assert float(slope) == a and float(offset) == b
-    with np.errstate(over="ignore"):
-        plain = (x * slope).astype(np.float32) + offset
-    fused = _fused(x, np.full(x.shape, slope), np.asarray(offset))
-    top, bottom = target.top - 1, -target.top
-    codes = [np.clip(np.rint(y * np.float32(2.0**target.frac)), bottom, top) for y in (plain, fused)]
-    # nothing was rounded: float64 holds it anyway
-    true = x.astype(np.float64) * a + b
-    inside = np.abs(true) <= largest
-    assert np.array_equal(plain[inside], true[inside]) and np.array_equal(fused[inside], true[inside])
-    # the same in integers: multiply, add, shift
-    multiplier = Fraction(a) * 2 ** (g + 1) / 2**point
-    addend = Fraction(b) * 2 ** (g + 1)
-    assert multiplier.denominator == 1 and addend.denominator == 1
-    shift = g + 1 - target.frac
-    half = 1 << (shift - 1) if shift else 0
-    sums = s.astype(object) * int(multiplier) + int(addend)
-    expected = np.clip((sums + half) >> shift, bottom, top).astype(np.int64)
-    assert np.array_equal(codes[0], expected) and np.array_equal(codes[1], expected)
-    if shift:
-        assert not (sums % (1 << shift) == half).any()
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_channels_are_exact_at_every_sum(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    bits, frac = int(rng.integers(4, 17)), int(rng.integers(0, 12))
-    target = Target(frac, 1 << (bits - 1))
-    point = int(rng.integers(0, 6))
-    reach = float(rng.choice([9, 576, 4608, 200000, np.inf]))
-    count = 12
-    largest = target.top * 2.0**-frac
-    spread = min(reach, 3000.0)
-    a = rng.normal(size=count) * largest / spread * 2.0 ** rng.integers(-3, 4, count)
-    b = rng.normal(size=count) * largest / 2
-    a[0], b[1] = 0.0, 0.0
-    wished = Channels(a, b, point, np.full(count, reach))
-    try:
-        slopes, offsets, points = exact(wished, target)
-    except NotExactError:
-        assert bits + math.log2(spread * 2.0**point) > 18
-        return
-    limit = 1e6 if np.isinf(reach) else reach
-    for i in range(count):
-        _check_channel(float(slopes[i]), float(offsets[i]), target, point, limit, int(points[i]))
-    again = exact(Channels(slopes, offsets, point, wished.reach), target)
-    assert np.array_equal(again[0], slopes) and np.array_equal(again[1], offsets)
-    # what moves is a part of what the grid itself rounds off, unless the sums are long
-    step = 2.0**-frac
-    inside = np.minimum((largest + np.abs(b)) / np.maximum(np.abs(a), 1e-30), limit)
-    moved = np.abs(slopes - a) * inside + np.abs(offsets - b)
-    assert (
-        moved <= np.maximum(2.0 ** (bits - 12), 1.0) * step * np.maximum(inside * 2.0**point / 2000, 1)
-    ).all()
-
-
-def test_slopes_of_few_bits() -> None:
-    """Long sums leave a slope three bits, and rounding it may reach further than was asked for."""
-    rng = np.random.default_rng(0)
-    # three that reach too far at first, then any
-    cases = [
-        (14, 107.0, 0, 0.57193986, -0.02997819),
-        (13, 176.0, 1, 0.34808866, -0.05004121),
-        (14, 105.0, 2, 0.29647991, 0.03117033),
-    ]
-    for _ in range(100):
-        slope = float(rng.uniform(1.0, 1.6) * 2.0 ** rng.integers(-3, 0))
-        point, reach, frac = int(rng.integers(11, 16)), float(rng.integers(100, 200)), int(rng.integers(0, 3))
-        cases.append((point, reach, frac, slope, float(rng.normal())))
-    made = 0
-    for point, reach, frac, slope, offset in cases:
-        target = Target(frac, 1 << 10)
-        a = np.array([slope])
-        wished = Channels(a, np.array([offset]), point, np.array([reach]))
-        try:
-            slopes, offsets, points = exact(wished, target)
-        except NotExactError:
-            continue
-        made += 1
-        assert abs(slopes[0] / a[0] - 1) <= 0.125
-        _check_channel(float(slopes[0]), float(offsets[0]), target, point, reach, int(points[0]))
-    assert made > 50
-
-
-def test_channels_on_the_grid_stay_as_they_are() -> None:
-    # plain BNN sums on a grid: nothing is rounded, so nothing needs to be moved
-    wished = Channels(np.array([1.0, 2.0, 0.5]), np.array([0.0, 3.0, 1.0]), 0, np.full(3, 100.0))
-    slopes, offsets, _ = exact(wished, Target(1, 1 << 11))
-    assert slopes.tolist() == [1, 2, 0.5] and offsets.tolist() == [0, 3, 1]
-    slopes, offsets, points = exact(wished, Target(0, 1 << 11))
-    assert offsets[:2].tolist() == [0, 3]
-    assert offsets[2] != 1 and slopes[2] == 0.5
-    _check_channel(0.5, float(offsets[2]), Target(0, 1 << 11), 0, 100, int(points[2]))
-
-
-def test_what_float32_cannot_hold_is_said() -> None:
-    for a, b, bits in (([1e-7], [0.0], 16), ([0.01], [1e6], 16), ([1.0], [0.5], 24), ([np.nan], [0.0], 8)):
-        wished = Channels(np.array(a), np.array(b), 0 if bits < 24 else 20, np.array([2.0**28]))
-        with pytest.raises(NotExactError):
-            exact(wished, Target(8, 1 << (bits - 1)))
+def test_the_widest_block_of_abc_net_is_exact() -> None:
+    """512 channels, five bases of weights and five of activations: every norm keeps its slope."""
+    torch.manual_seed(0)
+    block = varied(ABCBlock(256, 512, 2), torch.randn(4, 256, 8, 8))
+    made = exact_norms(of_net(block, 6))
+    assert made.left == () and {m.name for m in made.moved} == {"bn2", "bn3"}
 
 
 class Block(nn.Module):
@@ -236,7 +128,7 @@ def test_a_residual_network_becomes_exact(layer: str, pool: str, capsys: pytest.
         reach = (made.layer.bases().whole().abs().flatten(1).sum(1) * 2.0**-point).tolist()
     for a, b, most in zip(norm2.weight.tolist(), norm2.bias.tolist(), reach, strict=True):
         g = int(math.log2(Fraction(b).denominator)) - 1
-        _check_channel(a, b, target, point, most, g)
+        check_channel(a, b, target, point, most, g)
     # the same function up to what it says
     said = next(line for line in printed.splitlines() if line.startswith("norm2"))
     bound = float(said.rpartition(" ")[2])
@@ -251,7 +143,7 @@ def test_a_residual_network_becomes_exact(layer: str, pool: str, capsys: pytest.
         g = made.first.frac
         assert Fraction(b).denominator == 2 ** (g + 1)
         assert bool((w * 2.0**g == (w * 2.0**g).round()).all())
-        _check_channel(a, b, target, g, float(w.abs().sum()) * 128, g)
+        check_channel(a, b, target, g, float(w.abs().sum()) * 128, g)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -304,10 +196,10 @@ def test_layers_without_a_norm_and_norms_without_a_layer() -> None:
     norm, layer = found.ops["norm"], found.ops["layer"]
     assert isinstance(norm, fg.BatchNorm) and norm.gamma is not None and norm.beta is not None
     for a, b in zip(norm.gamma.tolist(), norm.beta.tolist(), strict=True):
-        _check_channel(a, b, Target(6, 512), 4, 32.0, int(math.log2(Fraction(b).denominator)) - 1)
+        check_channel(a, b, Target(6, 512), 4, 32.0, int(math.log2(Fraction(b).denominator)) - 1)
     assert isinstance(layer, fg.BinaryConv2d) and layer.scale is not None and layer.bias is not None
     for a, b in zip(layer.scale.tolist(), layer.bias.tolist(), strict=True):
-        _check_channel(a, b, Target(6, 512), 6, 16.0, int(math.log2(Fraction(b).denominator)) - 1)
+        check_channel(a, b, Target(6, 512), 6, 16.0, int(math.log2(Fraction(b).denominator)) - 1)
 
 
 @pytest.mark.parametrize(("bits", "scale"), [(8, 2.0**-5), (5, 1.0), (4, 0.25), (8, 0.03)])
@@ -332,7 +224,7 @@ def test_codes_of_a_power_of_two_are_a_grid(bits: int, scale: float) -> None:
     frac = -int(math.log2(scale))
     for a, b in zip(norm.gamma.tolist(), norm.beta.tolist(), strict=True):
         g = int(math.log2(Fraction(b).denominator)) - 1
-        _check_channel(a, b, Target(frac, 2**bits - 1), 0, 18 * 128.0, g)
+        check_channel(a, b, Target(frac, 2**bits - 1), 0, 18 * 128.0, g)
 
 
 def test_a_convolution_with_its_input_scale() -> None:
@@ -352,7 +244,7 @@ def test_a_convolution_with_its_input_scale() -> None:
     assert isinstance(layer, fg.ScaledBinaryConv2d) and layer.scale.tolist() == [1] and layer.bias is None
     assert isinstance(norm, fg.BatchNorm) and norm.gamma is not None and norm.beta is not None
     for a, b in zip(norm.gamma.tolist(), norm.beta.tolist(), strict=True):
-        _check_channel(a, b, Target(4, 512), 1, 2 * 2 * 256.0, int(math.log2(Fraction(b).denominator)) - 1)
+        check_channel(a, b, Target(4, 512), 1, 2 * 2 * 256.0, int(math.log2(Fraction(b).denominator)) - 1)
 
 
 def test_what_is_left_says_why() -> None:

@@ -163,14 +163,17 @@ def old_form(value: Any) -> Any:
     return [old_form(v) for v in value] if isinstance(value, list) else value
 
 
-def test_a_file_of_the_format_before_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_a_file_of_the_formats_before_is_read(version: str, tmp_path: Path) -> None:
     net = nn.Sequential(xnn.BinaryConv2d(4, 4, 1), nn.BatchNorm2d(4), xnn.Sign()).eval()
     save(net, tmp_path / "m.pt", DECLARED)
     data = torch.load(tmp_path / "m.pt", weights_only=True)
     older = old_form(data)
     assert older != data or "others" not in str(data["graph"])
-    torch.save({**older, "version": "1.1"}, tmp_path / "old.pt")
+    kept = data if version == "1.2" else older
+    torch.save({**kept, "version": version}, tmp_path / "old.pt")
     read = load_model_file(tmp_path / "old.pt")
+    assert read.metadata.version == version
     assert [n.others for n in read.graph.nodes] == [(), (), ()]
 
 

@@ -49,7 +49,7 @@ def test_round_trip(tmp_path: Path) -> None:
     net = network()
     save(net, tmp_path / "m.pt", INPUT)
     file = load_model_file(tmp_path / "m.pt")
-    assert file.metadata.version == "1.2"
+    assert file.metadata.version == "1.3"
     x = torch.randint(0, 256, (3, 2, 6, 6)).float()
     with torch.inference_mode():
         assert torch.equal(TorchEvaluator(file.graph).run(x), net(x))

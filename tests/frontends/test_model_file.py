@@ -74,7 +74,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert file.samples is not None and file.labels is not None
     assert np.array_equal(file.samples, x[:16]) and file.samples.dtype == np.float32
     assert np.array_equal(file.labels, y[:16]) and file.labels.dtype == np.int64
-    assert file.metadata.version == "1.2"
+    assert file.metadata.version == "1.3"
     expected = net(torch.from_numpy(x)).detach().numpy()
     assert np.array_equal(TorchEvaluator(file.graph).trace(x)[":scores"], expected)
     from xnorhw.frontends.trace import trace
@@ -303,7 +303,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "sample_value": (lambda d: d["samples"].fill_(0.25), "0.25"),
     "labels": (lambda d: d.update(labels=torch.zeros(3, dtype=torch.int64)), "labels"),
     "version_none": (lambda d: d.update(version="one"), "none"),
-    "version_major": (lambda d: d.update(version="2.0"), "newer than 1.2"),
+    "version_major": (lambda d: d.update(version="2.0"), "newer than 1.3"),
     "version_old": (lambda d: d.update(version="0.9"), "older"),
 }
 

@@ -385,6 +385,9 @@ def test_what_cannot_read_bases() -> None:
     error = refusal(with_bases(nn.MaxPool2d(2), beta=-0.5))
     assert error.module == "3" and "negative beta" in error.reason
     equal(with_bases(beta=-0.5))
+    # less than half a step: the beta is 0 in eval, and more ones are never less
+    equal(with_bases(nn.MaxPool2d(2), beta=-0.01))
+    equal(with_bases(nn.MaxPool2d(2, 1, padding=1)))
 
 
 def test_pools_joins_and_flattens_of_bases() -> None:

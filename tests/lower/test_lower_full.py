@@ -23,7 +23,7 @@ from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import FullProduct, HostFull, Lookup, MaxPool, Product, Threshold
 from xnorhw.lower import lower
 from xnorhw.nn.snap import snapped
-from xnorhw.plan.layers import chip_layers, chip_output
+from xnorhw.plan.stages import chip_layers, chip_output
 
 RUN = importlib.import_module("xnorhw.golden.run")  # golden.run is its function
 SETTINGS = settings(max_examples=100, deadline=None, derandomize=True)

@@ -46,14 +46,36 @@ __all__ = [
 ]
 
 
-def load(path: str | Path) -> Model:
-    """Read a model file that ``save`` wrote.  Runs no code from the file.
+def load(
+    path: str | Path,
+    kind: str | None = None,
+    *,
+    sign0: int | None = None,
+    pad: int | None = None,
+    eps: float | None = None,
+    recentre: bool | None = None,
+    input: str | None = None,
+    arch: str | None = None,
+) -> Model:
+    """Read a model file that ``save`` wrote, or a trained file of another project.  Runs no code from it.
 
-    Raises ModelError for a file that is none, is damaged, or comes from a newer format.
+    The other arguments are those of ``xnorhw import``: ``kind`` says whose file it is, and the rest what
+    the file leaves open.  Raises ModelError for a file that is none, is damaged, comes from a newer
+    format, or leaves something open.
     """
     from xnorhw.frontends import load_model_file
+    from xnorhw.frontends.foreign import Options
+    from xnorhw.frontends.foreign.models import foreign_model, is_foreign
 
     path = Path(path)
+    options = Options(sign0, pad, eps, recentre, input, arch)
+    if kind is not None or options.said() or is_foreign(path):
+        try:
+            made = foreign_model(path, kind, options)
+        except ModelError as error:
+            remedy = f"{error.remedy}; xnorhw import makes a model file of it and takes these options"
+            raise type(error)(error.reason, module=error.module, remedy=remedy) from None
+        return Model(made.file, made.data)
     file = load_model_file(path)
     return Model(file, path.read_bytes())
 

@@ -26,7 +26,7 @@ from xnorhw.emit.summary import Summary, summarize
 from xnorhw.golden.codes import codes_of, random_codes
 from xnorhw.ir.errors import FitError, ModelError
 from xnorhw.ir.float_graph import FloatGraph
-from xnorhw.ir.grid import off_grid, round_to_grid
+from xnorhw.ir.grid import off_grid
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan import Folding, make_plan, read_folding
 from xnorhw.plan.model import Plan
@@ -93,6 +93,16 @@ class Model:
     def summary(self) -> Summary:
         """Layers, shapes, precisions, memory, multiply-accumulates."""
         return summarize(self.graph)
+
+    def export(self, path: str | Path) -> None:
+        """Write the network as QONNX, for FINN, hls4ml and Netron; it needs the package onnx.
+
+        ``xnorhw.load`` makes the same network of the file again.  Raises ModelError for what has
+        no exact form in QONNX.
+        """
+        from xnorhw.frontends.onnx.export import export_onnx
+
+        export_onnx(self.graph, path)
 
     def plan(
         self,
@@ -257,8 +267,10 @@ class Model:
 
     def _rounded(self) -> Model:
         """The model with full-precision weights on their grids; builds keep the file as it was given."""
+        from xnorhw.frontends.rounding import approximated
+
         rounded = copy.copy(self)
-        rounded.graph = round_to_grid(self.graph)
+        rounded.graph = approximated(self.graph)
         rounded._integer = None
         return rounded
 

@@ -41,7 +41,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Approximation:
-    """The layers whose weights were rounded, and how many of ``frames`` decisions that changed."""
+    """The layers and norms whose numbers were rounded, and how many of ``frames`` decisions that changed."""
 
     layers: tuple[str, ...]
     frames: int
@@ -54,7 +54,7 @@ class Approximation:
 
     def __str__(self) -> str:
         return (
-            f"APPROXIMATE: the weights of {', '.join(self.layers)} were rounded; {self.differing} of "
+            f"APPROXIMATE: the numbers of {', '.join(self.layers)} were rounded; {self.differing} of "
             f"{self.frames} decisions ({100 * self.share:.2f} %) differ from the trained network's"
         )
 

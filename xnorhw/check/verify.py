@@ -25,9 +25,9 @@ from xnorhw.check.verdict import LINKS, Accuracy, Link, Verdict
 from xnorhw.emit import folder as build_folder
 from xnorhw.emit.store import StoredBuild
 from xnorhw.frontends import TorchEvaluator, load_model_file
+from xnorhw.frontends.rounding import approximated
 from xnorhw.golden.codes import random_codes, values_of
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.grid import round_to_grid
 from xnorhw.ir.int_graph import FullProduct, Product
 from xnorhw.sim.engine_run import read_engine
 
@@ -81,7 +81,7 @@ def verify_build(
         check_folding_is_the_builds(stored)
         memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
     file = load_model_file(stored.model)
-    evaluator = TorchEvaluator(round_to_grid(file.graph))
+    evaluator = TorchEvaluator(approximated(file.graph))
     forms: dict[str, CLink | HlsLink | RtlLink] = {}
     rtl = None
     if level == "full" and stored.accelerator is not None:

@@ -12,13 +12,15 @@ from typing import NoReturn
 import click
 
 from xnorhw.cli.commands import DEBUG, cli
+from xnorhw.cli.exporting import export
+from xnorhw.cli.importing import import_
 from xnorhw.cli.train import train
 from xnorhw.cli.zoo import zoo
 from xnorhw.ir.errors import XnorhwError
 
 __all__ = ["main"]
 
-for _verb in (train, zoo):
+for _verb in (export, import_, train, zoo):
     cli.add_command(_verb)
 
 

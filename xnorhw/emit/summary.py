@@ -7,6 +7,7 @@ from typing import Any
 
 from xnorhw.ir.float_graph import (
     Add,
+    Affine,
     BasesConv2d,
     BasesLinear,
     BasesQuant,
@@ -113,6 +114,8 @@ def _layer(graph: FloatGraph, node: FloatNode) -> LayerSummary:
         other = sum(FLOAT_BITS * a.size for a in arrays)
     elif isinstance(op, MultiThreshold):
         other = FLOAT_BITS * op.thresholds.size
+    elif isinstance(op, Affine):
+        other = sum(FLOAT_BITS * a.size for a in (op.scale, op.bias) if a is not None)
     elif isinstance(op, InputQuant):
         other = op.type.bits * op.table.size
     elif isinstance(op, BasesQuant):
@@ -129,7 +132,7 @@ def _bits(graph: FloatGraph, name: str) -> int:
     op = node.op
     if isinstance(op, BipolarQuant):
         return 1
-    if isinstance(op, InputQuant):
+    if isinstance(op, InputQuant | MultiThreshold):
         return op.type.bits
     if isinstance(op, QuantRelu | Grid):
         return op.bits

@@ -8,9 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from xnorhw.frontends.modules import AveragePool, module_of
+from xnorhw.ir.bases import bases_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Array, Rounding
-from xnorhw.ir.float_graph import BasesQuant, BatchNorm, Concat, Flatten, FloatGraph, MaxPool2d
+from xnorhw.ir.float_graph import (
+    BasesQuant,
+    BatchNorm,
+    Concat,
+    Flatten,
+    FloatGraph,
+    MaxPool2d,
+    MultiThreshold,
+)
+from xnorhw.nn.foreign import MultiThreshold as ThresholdModule
 from xnorhw.nn.full import FullBase
 from xnorhw.nn.layers import ConvBase, LinearBase
 from xnorhw.nn.quant_layers import QuantBase
@@ -37,6 +47,7 @@ class TorchEvaluator:
         self.graph = graph
         self._nodes = {node.output.name: node for node in graph.nodes}
         self._modules = {name: module_of(node.op, name) for name, node in self._nodes.items()}
+        self._bases = {name for name, node in self._nodes.items() if bases_of(graph, node) is not None}
 
     def call(self, node: str, x: Array, rounding: Rounding = "module") -> Array:
         """Run ``node``'s module on [N, ...] in its input's layout; see the protocol.
@@ -48,8 +59,8 @@ class TorchEvaluator:
         if rounding != "module" and isinstance(op, BatchNorm):
             return _batch_norm(op, np.asarray(x, np.float32), rounding)
         with torch.inference_mode():
-            if isinstance(op, BasesQuant):
-                return _ones(op, _tensor(x))
+            if node in self._bases:
+                return self._ones(node, _tensor(x))
             return _array(self._modules[node](_tensor(x)))
 
     def after_sum(self, node: str, sums: Array) -> Array:
@@ -88,8 +99,8 @@ class TorchEvaluator:
                     continue
                 values[name] = module(*sources)
                 result[name] = _array(values[name])
-                if isinstance(node.op, BasesQuant):
-                    ones[name] = torch.from_numpy(_ones(node.op, sources[0])).to(torch.float32)
+                if name in self._bases:
+                    ones[name] = torch.from_numpy(self._ones(name, sources[0])).to(torch.float32)
                 elif isinstance(node.op, _ON_BASES) and all(read in ones for read in node.inputs):
                     ones[name] = module(*(ones[read] for read in node.inputs))
                 if name in ones:
@@ -97,6 +108,17 @@ class TorchEvaluator:
                     result[name] = _array(ones[name]).astype(np.int64)
         result[":scores"] = _array(values[self.graph.output])
         return result
+
+    def _ones(self, name: str, x: Tensor) -> Array:
+        """How many of the bases of ``name`` are +1, int64 of x's shape."""
+        op, module = self._nodes[name].op, self._modules[name]
+        if isinstance(op, MultiThreshold):
+            assert isinstance(module, ThresholdModule)
+            return np.asarray(module.count(x).numpy().astype(np.int64))
+        assert isinstance(op, BasesQuant)
+        # the sum is in float32, as the module's is
+        shifts = torch.from_numpy(op.shifts.copy())
+        return np.asarray(sum((x + shift >= 0.5).to(torch.int64) for shift in shifts).numpy())
 
     def run(self, x: Tensor) -> Tensor:
         """The network's result on a float32 batch, as a tensor."""
@@ -158,12 +180,6 @@ def _tensor(x: Array) -> Tensor:
 
 def _array(x: Tensor) -> Array:
     return np.ascontiguousarray(x.numpy())
-
-
-def _ones(op: BasesQuant, x: Tensor) -> Array:
-    """How many of the bases are +1, int64 of x's shape; the sum is in float32, as the module's is."""
-    shifts = torch.from_numpy(op.shifts.copy())
-    return np.asarray(sum((x + shift >= 0.5).to(torch.int64) for shift in shifts).numpy())
 
 
 def _sums(sums: Tensor) -> Array:

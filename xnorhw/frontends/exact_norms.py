@@ -14,6 +14,7 @@ precision the weights themselves are multiplied by a: its sums have no bits to s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,12 +36,14 @@ from xnorhw.frontends.steps import PRODUCT_OPS, Integers, ProductOp, Step, Steps
 from xnorhw.ir import float_graph as fg
 from xnorhw.nn.full import MAX_FRAC, WEIGHT_BITS
 
-__all__ = ["ExactNorms", "Moved", "exact_norms"]
+__all__ = ["ExactNorms", "Moved", "exact_norms", "largest_sum"]
 
 Float64 = npt.NDArray[np.float64]
 
 _EPS = 2.0**-17
 """var = 1 - eps: their sum is exactly 1.  torch wants an eps above 0."""
+_BETWEEN = ("pool", "pass", "flatten", "relu", "clamp")
+"""What may stand between a norm and the grid that it feeds."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,20 @@ class ExactNorms:
     left: tuple[str, ...]
 
 
-def exact_norms(steps: Steps, frac: int | None = None) -> ExactNorms:
+def exact_norms(
+    steps: Steps, frac: int | None = None, needed: Callable[[Step], bool] | None = None
+) -> ExactNorms:
     """New numbers for every batch norm, or layer without one, that feeds a ``Grid``.
 
     So does one in front of a ``QuantReLU`` of more than four bits whose scale is a power of two.
     ``frac``: at most as many fraction bits for the weights of layers in full precision.
+    ``needed``: of which quantisers alone; None: of all.
     """
     ends: dict[str, list[Target]] = {}
     for step in steps.all:
         target = _target(step.op)
-        if target is not None:
-            end = _back(steps, steps.source(step), ("pool", "pass", "flatten", "relu", "clamp"))
+        if target is not None and (needed is None or needed(step)):
+            end = _back(steps, steps.source(step), _BETWEEN)
             if end.kind in ("norm", "product"):
                 ends.setdefault(end.name, []).append(target)
     ops: dict[str, fg.FloatOp] = {}
@@ -91,6 +97,22 @@ def exact_norms(steps: Steps, frac: int | None = None) -> ExactNorms:
         ops |= {change.name: change.op for change in changes}
         moved += [change for change in changes if change.frac is not None]
     return ExactNorms(ops, tuple(moved), tuple(left))
+
+
+def largest_sum(steps: Steps, quantiser: Step) -> float:
+    """The largest magnitude of the integers that the chain to ``quantiser`` begins with; inf: not known."""
+    end = _back(steps, steps.source(quantiser), (*_BETWEEN, "norm"))
+    if end.kind != "product":
+        known = steps.integers(end)
+        return math.inf if known is None or known.peak is None else math.ldexp(known.peak, known.point)
+    op, known = end.op, steps.integers(steps.source(end))
+    assert isinstance(op, PRODUCT_OPS)
+    if known is None or known.peak is None:
+        return math.inf
+    if isinstance(op, fg.FullConv2d | fg.FullLinear):
+        taps = np.abs(op.weight.astype(np.float64)).reshape(len(op.weight), -1).sum(axis=1)
+        return float(taps.max() * math.ldexp(known.peak, known.point + op.frac))
+    return math.ldexp(float(_reach(op, known).max()), known.point + _own_point(op))
 
 
 def _finest(targets: list[Target]) -> Target:

@@ -114,12 +114,13 @@ def _lowest_bit(value: float) -> int:
 
 def points_of(wished: Channels, target: Target, slack: float = 2.0**-6) -> Float64:
     """The largest g per channel with which nothing that the grid does not clamp needs more than 24 bits."""
-    largest = (target.top + 1) * 2.0**-target.frac
-    offset = np.abs(wished.b)
-    products = np.minimum(_times(np.abs(wished.a), wished.reach), largest + offset)
-    need = np.maximum(np.maximum(products / 2, np.minimum(products + offset, largest)), offset)
+    # what lies further out is clamped, rounded or not: rounding is monotone
+    largest = target.top * 2.0**-target.frac
     # rounding a and b may reach a little further
-    need = np.maximum(need * (1 + slack), 2.0**-target.frac)
+    offset = np.abs(wished.b) * (1 + slack)
+    products = np.minimum(_times(np.abs(wished.a), wished.reach) * (1 + slack), largest + offset)
+    need = np.maximum(np.maximum(products / 2, np.minimum(products + offset, largest)), offset)
+    need = np.maximum(need, 2.0**-target.frac)
     return np.asarray(np.floor(_DIGITS - 1 - np.log2(need)))
 
 

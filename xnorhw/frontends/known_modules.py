@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xnorhw.frontends.known_functions import adaptive_average, average_pool, flatten, max_pool
 from xnorhw.frontends.vocabulary import OUR_LAYERS, SUPPORTED, Place
 from xnorhw.ir.float_graph import (
+    Affine,
     BasesConv2d,
     BasesLinear,
     BasesQuant,
@@ -26,13 +27,14 @@ from xnorhw.ir.float_graph import (
     Grid,
     Hardtanh,
     InputQuant,
+    MultiThreshold,
     QuantRelu,
     Relu,
     ScaledBinaryConv2d,
     Value,
 )
 from xnorhw.ir.geometry import Pads, WindowGeometry
-from xnorhw.nn import activations, full, gradients, layers, quant_layers, quantizers, scaled
+from xnorhw.nn import activations, foreign, full, gradients, layers, quant_layers, quantizers, scaled
 
 __all__ = ["module_op"]
 
@@ -257,6 +259,18 @@ def _batch_norm(module: nn.Module, source: Value, place: Place) -> FloatOp:
     return BatchNorm(_array(module.weight), _array(module.bias), mean, var, float(module.eps), rank)
 
 
+def _multi_threshold(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, foreign.MultiThreshold)
+    table = _array(module.thresholds)
+    assert table is not None
+    return MultiThreshold(table, module.out_scale, module.out_bias)
+
+
+def _affine(module: nn.Module, source: Value, place: Place) -> FloatOp:
+    assert isinstance(module, foreign.Affine)
+    return Affine(_array(module.scale), _array(module.bias), module.divide)
+
+
 def _relu_module(module: nn.Module, source: Value, place: Place) -> FloatOp:
     return Relu()
 
@@ -327,6 +341,8 @@ _MODULES: dict[type[nn.Module], Callable[[nn.Module, Value, Place], FloatOp | No
     scaled.FrozenScaledBinaryConv2d: _scaled_conv,
     full.FullConv2d: _full_conv,
     full.FullLinear: _full_linear,
+    foreign.MultiThreshold: _multi_threshold,
+    foreign.Affine: _affine,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.ReLU: _relu_module,

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from xnorhw.frontends.onnx import is_brevitas
 from xnorhw.frontends.pickles import code_wanted
 from xnorhw.frontends.replace import Replacements
 from xnorhw.frontends.shapes import validate
@@ -46,14 +47,14 @@ __all__ = [
 ]
 
 FORMAT = "xnorhw-model"
-VERSION = "1.2"
+VERSION = "1.3"
 MAX_SAMPLES = 16
 
 _CLASSES = (
-    fg.FloatGraph, fg.FloatNode, fg.Input, fg.Value, fg.Add, fg.AvgPool2d, fg.BasesConv2d, fg.BasesLinear,
-    fg.BasesQuant, fg.BatchNorm, fg.BinaryConv2d, fg.BinaryLinear, fg.BipolarQuant, fg.Concat, fg.Flatten,
-    fg.FullConv2d, fg.FullLinear, fg.Grid, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d, fg.MultiThreshold,
-    fg.Quant, fg.QuantRelu, fg.Relu, fg.ScaledBinaryConv2d, Pads, WindowGeometry,
+    fg.FloatGraph, fg.FloatNode, fg.Input, fg.Value, fg.Add, fg.Affine, fg.AvgPool2d, fg.BasesConv2d,
+    fg.BasesLinear, fg.BasesQuant, fg.BatchNorm, fg.BinaryConv2d, fg.BinaryLinear, fg.BipolarQuant,
+    fg.Concat, fg.Flatten, fg.FullConv2d, fg.FullLinear, fg.Grid, fg.Hardtanh, fg.InputQuant, fg.MaxPool2d,
+    fg.MultiThreshold, fg.Quant, fg.QuantRelu, fg.Relu, fg.ScaledBinaryConv2d, Pads, WindowGeometry,
 )  # fmt: skip
 _HOW_TO_SAVE = (
     "Build the network in Python, load the weights into it, and write it by xnorhw.save(net, path, input=...)"
@@ -95,7 +96,14 @@ def save(
     The file is written beside ``path`` and moved into place.  The same network gives the
     same bytes, whatever the path.  ModelError where the network, the samples or the path
     cannot be taken.
+
+    A network of Brevitas modules goes through Brevitas' own QONNX export; unsigned 8-bit codes
+    may have any scale there (1/255 behind ToTensor).
     """
+    if is_brevitas(net) and not replace:
+        from xnorhw.frontends.onnx.brevitas import from_brevitas
+
+        net, input, samples = from_brevitas(net, input, samples)
     graph = trace(net, input, replace)
     write(Path(path), to_bytes(graph, samples, labels))
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
     Add,
+    Affine,
     AvgPool2d,
     BasesConv2d,
     BasesLinear,
@@ -37,9 +38,9 @@ from xnorhw.ir.float_graph import (
     ScaledBinaryConv2d,
 )
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.nn import activations, full, layers, quant_layers, quantizers, scaled
+from xnorhw.nn import activations, foreign, full, layers, quant_layers, quantizers, scaled
 
-__all__ = ["AveragePool", "BipolarQuantModule", "MultiThresholdModule", "QuantModule", "module_of"]
+__all__ = ["AveragePool", "BipolarQuantModule", "QuantModule", "module_of"]
 
 
 def module_of(op: FloatOp, name: str) -> nn.Module:
@@ -93,7 +94,9 @@ def _build(op: FloatOp, name: str) -> nn.Module:
     if isinstance(op, Quant):
         return QuantModule(op)
     if isinstance(op, MultiThreshold):
-        return MultiThresholdModule(op)
+        return foreign.MultiThreshold(op.thresholds, op.out_scale, op.out_bias)
+    if isinstance(op, Affine):
+        return foreign.Affine(op.scale, op.bias, op.divide)
     if isinstance(op, Hardtanh):
         # torch's own class refuses low == high, which a graph may hold
         return nn.Hardtanh(op.low, op.high) if op.low < op.high else _Clamp(op.low, op.high)
@@ -214,24 +217,6 @@ class QuantModule(nn.Module):
             return torch.where(x >= 0, 1.0, -1.0).to(x.dtype) * op.scale
         q = torch.clamp(x / op.scale + op.zero_point, self.low, self.high)
         return (_ROUNDINGS[self.rounding](q) - op.zero_point) * op.scale
-
-
-class MultiThresholdModule(nn.Module):
-    """QONNX MultiThreshold: out_scale * #{j: x >= T[c][j]} + out_bias; [N, C, ...]."""
-
-    thresholds: Tensor
-
-    def __init__(self, op: MultiThreshold) -> None:
-        super().__init__()
-        self.out_scale, self.out_bias = op.out_scale, op.out_bias
-        self.register_buffer("thresholds", _float(op.thresholds))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C, ...] float32 -> same shape."""
-        count = torch.zeros_like(x)
-        for level in self.thresholds.unbind(1):
-            count += x >= level.view(-1, *[1] * (x.dim() - 2))
-        return count * self.out_scale + self.out_bias
 
 
 def _away(x: Tensor) -> Tensor:

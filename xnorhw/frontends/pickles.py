@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import pickletools
 import zipfile
+from typing import BinaryIO
 
-__all__ = ["code_wanted"]
+__all__ = ["code_wanted", "first_global"]
 
 _HARMLESS = ("collections.OrderedDict", "torch._utils._rebuild_")
 
@@ -17,7 +18,7 @@ def code_wanted(data: bytes) -> str | None:
     What rebuilds plain tensors and dicts is no code.  ``data`` may be anything at all.
     """
     for pickled in _pickles(data):
-        found = _first_global(pickled)
+        found = first_global(pickled)
         if found is not None:
             return found
     return None
@@ -33,7 +34,8 @@ def _pickles(data: bytes) -> list[bytes]:
         return []
 
 
-def _first_global(pickled: bytes) -> str | None:
+def first_global(pickled: bytes | BinaryIO, known: tuple[str, ...] = ()) -> str | None:
+    """The first global of one pickle that neither rebuilds plain data nor is ``known``; a file is read on."""
     strings: list[str] = []
     try:
         for opcode, argument, _ in pickletools.genops(pickled):
@@ -45,9 +47,8 @@ def _first_global(pickled: bytes) -> str | None:
                 if isinstance(argument, str):
                     strings.append(argument)
                 continue
-            if not name.startswith(_HARMLESS) and not (
-                name.startswith("torch.") and name.endswith("Storage")
-            ):
+            tensors = name.startswith("torch.") and name.endswith("Storage")
+            if not (name.startswith(_HARMLESS) or tensors or name in known):
                 return name
     except Exception:  # not a pickle, or cut off: what was read up to there counts
         return None

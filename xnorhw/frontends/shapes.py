@@ -13,6 +13,7 @@ import numpy as np
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
     Add,
+    Affine,
     AvgPool2d,
     BasesConv2d,
     BasesLinear,
@@ -55,6 +56,7 @@ _ARRAYS: dict[type, dict[str, np.dtype[Any]]] = {
     FullLinear: {"weight": _F32, "bias": _F32},
     BatchNorm: {"gamma": _F32, "beta": _F32, "mean": _F32, "var": _F32},
     MultiThreshold: {"thresholds": _F32},
+    Affine: {"scale": _F32, "bias": _F32},
 }
 _OPTIONAL = ("scale", "bias", "gamma", "beta")
 _RANKS = {"table": 2, "thresholds": 2}
@@ -69,6 +71,8 @@ _WEIGHT_RANKS: dict[type, int] = {
 }
 _BITS: dict[type, tuple[int, int]] = {QuantRelu: (1, 8), Grid: (2, 24)}
 MAX_BASES = 8
+MAX_WEIGHT_BASES = 9
+"""Weights of 8 bits in two's complement, -128 .. 127, take one plane more than bits."""
 MAX_COEFFICIENT = 1 << 24
 MAX_INPUT_BITS = 8
 MAX_FRAC = 30
@@ -152,6 +156,8 @@ def output_value(op: FloatOp, sources: Sequence[Value], name: str) -> Value:
         return Value(name, (math.prod(source.shape),), "C")
     if isinstance(op, BatchNorm):
         _batch_norm(op, source, name)
+    elif isinstance(op, Affine):
+        _affine(op, source, name)
     elif isinstance(op, InputQuant | MultiThreshold):
         rows = (op.table if isinstance(op, InputQuant) else op.thresholds).shape[0]
         if rows not in (1, source.shape[0]):
@@ -201,6 +207,10 @@ def check_op(op: FloatOp, name: str) -> None:
             module=name,
             remedy="Train it, or load the statistics it was trained with",
         )
+    if isinstance(op, Affine) and op.divide and (op.scale is None or not bool(op.scale.all())):
+        raise ModelError("it divides by 0", module=name, remedy=_AGAIN)
+    if isinstance(op, MultiThreshold) and not op.out_scale > 0:
+        raise ModelError(f"its out_scale {op.out_scale} is not positive", module=name, remedy=_AGAIN)
     if isinstance(op, Hardtanh) and not op.low <= op.high:
         raise ModelError(f"its limits {op.low}..{op.high} are empty", module=name, remedy="Give low <= high")
 
@@ -213,9 +223,10 @@ def _check_bases(op: BasesConv2d | BasesLinear | BasesQuant, name: str) -> None:
     count, steps = (
         (len(op.shifts), op.betas) if isinstance(op, BasesQuant) else (len(op.weight), op.coefficients)
     )
-    if steps.shape != (count,) or count > MAX_BASES:
+    most = MAX_BASES if isinstance(op, BasesQuant) else MAX_WEIGHT_BASES
+    if steps.shape != (count,) or count > most:
         raise ModelError(
-            f"it has {count} bases and {len(steps)} coefficients; 1 to {MAX_BASES} of each can be built",
+            f"it has {count} bases and {len(steps)} coefficients; 1 to {most} of each can be built",
             module=name,
             remedy="Use fewer bases",
         )
@@ -386,6 +397,16 @@ def _batch_norm(op: BatchNorm, source: Value, name: str) -> None:
                 f"it normalises {array.shape[0]} channels, its input has {source.shape[0]}",
                 module=name,
                 remedy=f"Make its num_features {source.shape[0]}",
+            )
+
+
+def _affine(op: Affine, source: Value, name: str) -> None:
+    for array in (op.scale, op.bias):
+        if array is not None and array.shape[0] not in (1, source.shape[0]):
+            raise ModelError(
+                f"it has {array.shape[0]} constants, its input has the shape {source.shape}",
+                module=name,
+                remedy="Give one constant for all channels or one per channel",
             )
 
 

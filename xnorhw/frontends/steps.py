@@ -44,7 +44,7 @@ PRODUCT_OPS = (
     fg.FullConv2d,
     fg.FullLinear,
 )
-_QUANTS = (fg.InputQuant, fg.BipolarQuant, fg.QuantRelu, fg.Grid, fg.BasesQuant)
+_QUANTS = (fg.InputQuant, fg.BipolarQuant, fg.QuantRelu, fg.Grid, fg.BasesQuant, fg.MultiThreshold)
 
 INPUT = fg.FloatGraph.INPUT_NAME
 
@@ -161,6 +161,9 @@ def _quantised(op: fg.FloatOp | None) -> Integers:
         return Integers(0, float((1 << op.bits) - 1))
     if isinstance(op, fg.BasesQuant):
         return Integers(op.frac, math.ldexp(float(np.abs(op.betas).sum()), -op.frac))
+    if isinstance(op, fg.MultiThreshold):
+        ends = (op.out_bias, op.out_scale * op.levels + op.out_bias)
+        return Integers(0, max(abs(v) for v in ends))
     if isinstance(op, fg.InputQuant):
         return Integers(0, float(max(abs(op.type.min), op.type.max)))
     return Integers(0, 1.0)

@@ -249,7 +249,8 @@ class _Builder:
     def _add_module(self, node: fx.Node, args: Any, kwargs: Any) -> None:
         path = _strip(str(node.target))
         module = self.modules[path]
-        kind = type(module).__name__
+        # a module read from a file is called what it was there
+        kind = str(getattr(module, "foreign_kind", type(module).__name__))
         name = path or kind
         place = Place(name, kind, node.meta.get("source", ""))
         inputs = [*args, *kwargs.values()]

@@ -7,7 +7,7 @@ from typing import NoReturn, Union
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import FloatOp, Value
-from xnorhw.nn import activations, full, gradients, layers, quant_layers, quantizers, scaled
+from xnorhw.nn import activations, foreign, full, gradients, layers, quant_layers, quantizers, scaled
 
 __all__ = ["BATCH", "OUR_LAYERS", "SUPPORTED", "Batch", "Made", "Place", "Result", "Size"]
 
@@ -30,6 +30,8 @@ OUR_LAYERS = (
     scaled.FrozenScaledBinaryConv2d,
     full.FullConv2d,
     full.FullLinear,
+    foreign.MultiThreshold,
+    foreign.Affine,
 )
 
 SUPPORTED = (

@@ -13,6 +13,7 @@ from typing import Literal, Union
 import numpy as np
 import numpy.typing as npt
 
+from xnorhw.ir.foreign_ops import Affine, MultiThreshold
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.types import BIPOLAR, IntType, code
 
@@ -24,6 +25,7 @@ __all__ = [
     "Value",
     # nodes
     "Add",
+    "Affine",
     "AvgPool2d",
     "BasesConv2d",
     "BasesLinear",
@@ -275,15 +277,6 @@ class BasesQuant:
 
 
 @dataclass(frozen=True)
-class MultiThreshold:
-    """out_scale * #{j: x >= thresholds[c][j]} + out_bias (QONNX MultiThreshold); [1 or C, levels]."""
-
-    thresholds: FloatArray
-    out_scale: float = 1.0
-    out_bias: float = 0.0
-
-
-@dataclass(frozen=True)
 class Relu:
     """max(x, 0)."""
 
@@ -341,6 +334,7 @@ FloatOp = Union[
     Grid,
     BasesQuant,
     MultiThreshold,
+    Affine,
     Relu,
     Hardtanh,
     MaxPool2d,

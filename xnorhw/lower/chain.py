@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.evaluator import Rounding
-from xnorhw.ir.float_graph import BatchNorm, BipolarQuant, MaxPool2d
+from xnorhw.ir.float_graph import BatchNorm, MaxPool2d
 from xnorhw.ir.int_graph import IntNode, Real, Reshape, Tensor
 from xnorhw.lower.context import Context
 from xnorhw.lower.ranges import Range
@@ -115,5 +115,6 @@ class Chain:
                     remedy="Look for an overflow or a variance of zero in the channel's batch norm",
                 )
         x = x.reshape(rows, -1)
-        bipolar = isinstance(self.context.op(self.quantiser.name), BipolarQuant)
-        return ChainValues(x > 0 if bipolar else x, tuple(at_pools))
+        kind = self.quantiser.type
+        assert kind is not None
+        return ChainValues(x > 0 if kind.is_bipolar else x, tuple(at_pools))

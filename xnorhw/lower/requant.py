@@ -87,8 +87,10 @@ class _Channel:
         """(multiplier, addend), of the smallest size that leaves the most room; None without room."""
         if self.constant:
             return 0, self.first << shift
-        top = min(limit - 1, (SAFE >> 2) // max(1, self.reach))
-        left, right = 0, top
+        left, right = self._slopes(shift)
+        right = min(right, limit - 1, (SAFE >> 2) // max(1, self.reach))
+        if left > right:
+            return None
         while right - left > 2:
             a, b = left + (right - left) // 3, right - (right - left) // 3
             if self._room(a, shift)[0] < self._room(b, shift)[0]:
@@ -100,6 +102,27 @@ class _Channel:
         if room < 0 or abs(addend) >= SAFE >> 1:
             return None
         return self.sign * best, addend
+
+    def _slopes(self, shift: int) -> tuple[int, int]:
+        """(smallest, largest) multiplier with which the steps furthest apart leave an addend.
+
+        The line rises from below roof code + 1 to a floor code, and from a floor code to below
+        roof code + 1: what lies between bounds it, rounded to the generous side.
+        """
+        if not len(self.floor_at) or not len(self.roof_at):
+            return 0, WIDE
+        lowest, highest = 0, WIDE
+        i, j = int(np.argmax(self.floor_at)), int(np.argmin(self.roof_at))
+        run = int(self.floor_at[i]) - int(self.roof_at[j])
+        if run > 0:
+            rise = int(self.floor_code[i] - self.roof_code[j]) - 1
+            lowest = max(lowest, (rise << shift) // run)
+        i, j = int(np.argmax(self.roof_at)), int(np.argmin(self.floor_at))
+        run = int(self.roof_at[i]) - int(self.floor_at[j])
+        if run > 0:
+            rise = int(self.roof_code[i] - self.floor_code[j]) + 1
+            highest = min(highest, -((-rise << shift) // run))
+        return lowest, highest
 
     def _room(self, multiplier: int, shift: int) -> tuple[int, int]:
         """(how many addends fit less one, the one in the middle)."""

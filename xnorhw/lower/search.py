@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
@@ -59,12 +60,12 @@ class Staircase:
         """Number of channels."""
         return len(self.low)
 
-    @property
+    @cached_property
     def constant(self) -> npt.NDArray[np.bool_]:
         """Channels whose code never changes; bool [C]."""
         return np.array([len(p) == 0 for p in self.positions], np.bool_)
 
-    @property
+    @cached_property
     def direction(self) -> npt.NDArray[np.int8]:
         """-1 where the code falls as the sum rises, else +1; int8 [C]."""
         return np.array([-1 if c[-1] < c[0] else 1 for c in self.codes], np.int8)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from xnorhw.ir.bases import bases_of
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
     Add,
@@ -41,7 +42,7 @@ from xnorhw.lower.products import add_full, add_product, add_scaled
 __all__ = ["Builder", "start", "unit"]
 
 BINARY = (BinaryConv2d, BinaryLinear, BasesConv2d, BasesLinear, ScaledBinaryConv2d)
-QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant)
+QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant, MultiThreshold)
 
 
 def unit(kind: IntType | None) -> float:
@@ -154,16 +155,24 @@ class Builder:
                 module=name,
                 remedy="Move the scale into the next layer's in_scale",
             )
-        if isinstance(op, Quant | MultiThreshold):
+        if isinstance(op, MultiThreshold) and not op.whole:
+            raise ModelError(
+                f"makes {op.out_scale:g} times a count and {op.out_bias:g}, which are no whole numbers",
+                module=name,
+                remedy="Let it make integers, and move what a step is worth into the next layer's in_scale",
+            )
+        if isinstance(op, Quant):
             raise ModelError(
                 f"({self.context.graph.kind(name)}) makes activations that no module of xnorhw.nn makes",
                 module=name,
                 remedy="Use xnn.Sign, or xnn.QuantReLU for activations of several bits",
             )
-        if isinstance(op, BasesQuant):
-            self.bases[name] = op
+        bases = bases_of(self.context.graph, node)
+        if bases is not None:
+            self.bases[name] = bases
         real = Real(name, in_scale=unit(kind))
-        return self.emit(real, [source], dataclasses.replace(made, type=_quantised(op)))
+        found = IntType(len(bases.betas), False, Encoding.THERMOMETER) if bases else _quantised(op)
+        return self.emit(real, [source], dataclasses.replace(made, type=found))
 
     def _full_on_real(self, node: FloatNode, source: Tensor) -> Tensor:
         """A linear layer of the score path, left real until the tail moves to the host."""
@@ -234,6 +243,6 @@ def _quantised(op: object) -> IntType | None:
         return code(op.bits, False)
     if isinstance(op, Grid):
         return IntType(op.bits, True, Encoding.TWOS, op.frac)
-    if isinstance(op, BasesQuant):
-        return IntType(len(op.shifts), False, Encoding.THERMOMETER)
+    if isinstance(op, MultiThreshold):
+        return op.type
     return None

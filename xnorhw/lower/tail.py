@@ -11,6 +11,7 @@ import numpy.typing as npt
 from xnorhw.golden import host
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import (
+    Affine,
     AvgPool2d,
     BasesConv2d,
     BasesLinear,
@@ -191,6 +192,12 @@ def _host_ops(context: Context, real: Real) -> list[HostOp]:
     if isinstance(op, BatchNorm):
         a, b = host_batch_norm(op)
         return [HostBatchNorm(name, a, b, (op.mean * a).astype(np.float32))]
+    if isinstance(op, Affine):
+        scale = op.scale
+        if op.divide and scale is not None:
+            # one rounding more than torch's division, where the divisor is no power of two
+            scale = (np.float32(1) / scale).astype(np.float32)
+        return [HostAffine(name, scale, op.bias)]
     if isinstance(op, Relu):
         return [HostClamp(name, 0.0, math.inf)]
     if isinstance(op, Hardtanh):

@@ -20,7 +20,7 @@ from xnorhw.ir.int_graph import (
     Tensor,
     Threshold,
 )
-from xnorhw.ir.types import Encoding, IntType
+from xnorhw.ir.types import IntType
 from xnorhw.lower.chain import Chain, is_quantiser, nodes_behind_integers
 from xnorhw.lower.context import Context
 from xnorhw.lower.ranges import Range, node_range, type_range
@@ -111,7 +111,7 @@ class _Fold:
         """One operation for all steps, the cheapest that is exact."""
         lowest, highest = self.chain.codes
         levels = highest - lowest
-        counts = self.kind.encoding is not Encoding.TWOS
+        counts = self.kind.is_bipolar or self.kind.min >= 0
         if not counts and self._reached().min() >= 0:
             # behind a ReLU: a count of levels is a number of either kind
             counts, lowest = True, 0

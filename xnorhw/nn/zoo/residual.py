@@ -14,7 +14,7 @@ from xnorhw.nn.layers import BinaryConv2d
 from xnorhw.nn.quant_layers import QuantConv2d
 from xnorhw.nn.quantizers import InputQuant, Sign
 from xnorhw.nn.weights import BasesWeight
-from xnorhw.nn.zoo.parts import Mean, colour_quant, first_conv, grid
+from xnorhw.nn.zoo.parts import GRID_FRAC, Mean, colour_quant, first_conv, grid
 
 __all__ = ["ABCBlock", "BWNBlock", "BiRealBlock", "ResNet18", "XNORBlock", "resnet18"]
 
@@ -121,10 +121,11 @@ class ABCBlock(nn.Module):
         self.act1, self.conv1 = BasesActivation(activations, ABC_FRAC), conv(3, inputs, stride)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.act2, self.conv2 = BasesActivation(activations, ABC_FRAC), conv(3, outputs, 1)
-        self.bn2, self.grid2 = nn.BatchNorm2d(outputs), grid()
+        self.bn2, self.grid2 = nn.BatchNorm2d(outputs), Grid(ABC_GRID_BITS, GRID_FRAC)
         self.changes = stride != 1 or inputs != outputs
         if self.changes:
-            self.conv3, self.bn3, self.grid3 = conv(1, inputs, stride), nn.BatchNorm2d(outputs), grid()
+            self.conv3, self.bn3 = conv(1, inputs, stride), nn.BatchNorm2d(outputs)
+            self.grid3 = Grid(ABC_GRID_BITS, GRID_FRAC)
 
     def forward(self, x: Tensor) -> Tensor:
         """Fixed-point numbers [N, C, H, W] to such."""
@@ -136,8 +137,12 @@ class ABCBlock(nn.Module):
 FIRST_BITS, FIRST_GRID_FRAC = 10, 5
 """The first layer's sums need more than float32's 24 bits, so each of its codes is a step of its own."""
 
-ABC_FRAC = 4
-"""Fraction bits of alphas and betas: sums then stay short enough for exact steps."""
+ABC_FRAC, ABC_GRID_BITS = 4, 10
+"""Fraction bits of alphas and betas, and what a block adds: -8 .. 8 in steps of 1/64.
+
+The sums of 512 channels have 20 bits and more; float32 leaves the slope of a batch norm behind
+them what the grid's range and the sums' fraction do not take of its 24.
+"""
 
 
 class ResNet18(nn.Module):

@@ -1,0 +1,222 @@
+"""What `--approximate` changes in networks that were not snapped: hidden decisions and classes.
+
+    python -m benchmarks.approximate [NAME ...] [--epochs N] [--inputs N] [--seed N] [--json]
+
+Each network is trained for a few epochs on pictures that the project has or draws, or, with
+``--epochs 0``, initialised with batch norms as varied as trained ones, and taken as it is then, its
+weights in full precision included.  `--approximate` rounds these to the finest grid of 16 bits, and the
+batch norms in front of a grid where nothing else expresses them.  Every sign, code and number on a grid
+that the network decides on N pictures that it was not trained on (random pixels, where it was
+initialised) is compared with what the rounded network decides there, and so is the class.  The rounded
+network is lowered, too, to see that it can be built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+import xnorhw
+from benchmarks.varied import varied
+from xnorhw.frontends import TorchEvaluator
+from xnorhw.frontends.prove import random_inputs
+from xnorhw.frontends.rounding import approximated, changed
+from xnorhw.frontends.trace import trace
+from xnorhw.ir.errors import XnorhwError
+from xnorhw.ir.float_graph import BasesQuant, BipolarQuant, FloatGraph, Grid, QuantRelu
+from xnorhw.ir.grid import round_to_grid
+from xnorhw.lower import lower
+from xnorhw.nn import zoo
+from xnorhw.nn.data import Arrays, Data, load_data, robots, scenes
+from xnorhw.nn.train import RECIPES, Run, train
+from xnorhw.nn.zoo.residual import resnet18
+
+Floats = npt.NDArray[np.float32]
+
+CHUNK = 50
+VARIED = 64
+"""Pictures whose statistics the batch norms of an initialised network take."""
+QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant)
+CLASSES, SIDE, WIDTH = 4, 32, 16
+"""The reduced ResNets: a quarter of the channels on pictures of 32 pixels."""
+PICTURES = 2000
+
+
+@dataclass(frozen=True)
+class Network:
+    """How it is made, for how many classes, and on which data it learns."""
+
+    make: Callable[[int], nn.Module]
+    shape: tuple[int, int, int]
+    data: str
+
+
+def _zoo(name: str, data: str) -> Network:
+    return Network(lambda classes: zoo.build(name, classes)[0], zoo.ENTRIES[name].shape, data)
+
+
+def _resnet(scheme: str) -> Network:
+    return Network(lambda classes: resnet18(classes, scheme, width=WIDTH), (3, SIDE, SIDE), "scenes")
+
+
+NETWORKS = {
+    "lenet5": _zoo("lenet5", "digits"),
+    "nao-xnor": _zoo("nao-xnor", "robots"),
+    "nao-fire": _zoo("nao-fire", "robots"),
+    "nin": _zoo("nin", "scenes"),
+    **{f"resnet18-{scheme}, a quarter": _resnet(scheme) for scheme in ("xnor", "bireal", "bwn", "abc")},
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A network: rounded layers, decisions and classes compared and differing, whether it is built.
+
+    Signs, codes and bases are decisions; numbers on a grid, of which one in thousands of steps is the
+    next, are counted by themselves.  ``own``: decisions that would differ on the layers' own grids.
+    """
+
+    name: str
+    state: str
+    rounded: tuple[str, ...]
+    decisions: int
+    differing: int
+    worst: str
+    own: int
+    numbers: int
+    moved: int
+    inputs: int
+    classes: int
+    built: str
+
+    @property
+    def markdown(self) -> str:
+        """A row of the table."""
+        share = f"{self.differing:,} of {self.decisions:,} ({_percent(self.differing, self.decisions)})"
+        few = self.rounded if len(self.rounded) < 4 else (*self.rounded[:2], f"{len(self.rounded) - 2} more")
+        rounded = ", ".join(few) or "nothing"
+        return (
+            f"| {self.name} | {self.state} | {rounded} | {share} | {self.worst} | "
+            f"{_percent(self.own, self.decisions)} | {_percent(self.moved, self.numbers)} | "
+            f"{self.classes} of {self.inputs:,} | {self.built} |"
+        )
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.4f} %" if whole else "-"
+
+
+HEAD = (
+    "| network | state | rounded | hidden decisions that differ | most in | on the layers' own grids | "
+    "numbers on a grid that differ | classes that differ | build |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def pictures(name: str, shape: tuple[int, int, int], inputs: int, seed: int) -> Data:
+    """The data set with at least ``inputs`` pictures to test on."""
+    if name == "digits":
+        whole = load_data(name, seed=seed)
+        # its own test set is smaller: the pictures to compare on are taken from those to train on
+        every = [part.batch(torch.arange(len(part))).numpy() for part in (whole.train, whole.test)]
+        pixels = np.concatenate(every)
+        labels = np.concatenate([np.asarray(part.labels) for part in (whole.train, whole.test)])
+        left = len(pixels) - inputs
+        parts = Arrays(pixels[:left], labels[:left]), Arrays(pixels[left:], labels[left:])
+        return Data(name, whole.classes, whole.shape, *parts).sized(shape)
+    draw = robots if name == "robots" else scenes
+    return draw(PICTURES, inputs, seed=seed, channels=shape[0], size=min(shape[1:])).sized(shape)
+
+
+def graph_of(network: Network, epochs: int, inputs: int, seed: int) -> tuple[FloatGraph, Floats, str]:
+    """The network as its training left it, the pictures to compare on, and what it is."""
+    given = xnorhw.Input(network.shape)
+    if epochs == 0:
+        torch.manual_seed(seed)
+        x = torch.from_numpy(random_inputs(given, VARIED, seed=seed + 1))
+        graph = trace(varied(network.make(CLASSES), x, seed), given)
+        return graph, random_inputs(given, inputs, seed=seed + 2), "initialised"
+    data = pictures(network.data, network.shape, inputs, seed)
+    recipe = replace(RECIPES["plain"], epochs=epochs)
+    result = train(lambda: network.make(len(data.classes)), data, recipe, run=Run(seed=seed))
+    state = f"{network.data}, {100 * result.accuracy:.1f} %"
+    return trace(result.net, given), data.samples(inputs)[0].astype(np.float32), state
+
+
+def measure(name: str, epochs: int, inputs: int, seed: int) -> Line:
+    """Compare a network with its rounded form."""
+    graph, values, state = graph_of(NETWORKS[name], epochs, inputs, seed)
+    rounded = approximated(graph)
+    evaluators = [TorchEvaluator(g) for g in (graph, rounded, round_to_grid(graph))]
+    quantisers = {n.output.name: n.op for n in graph.nodes if isinstance(n.op, QUANTISERS)}
+    differing, counted, own = (dict.fromkeys(quantisers, 0) for _ in range(3))
+    classes = 0
+    for start in range(0, len(values), CHUNK):
+        before, after, coarse = (e.trace(values[start : start + CHUNK]) for e in evaluators)
+        for key in quantisers:
+            differing[key] += int((before[key] != after[key]).sum())
+            own[key] += int((before[key] != coarse[key]).sum())
+            counted[key] += before[key].size
+        classes += int((_decided(before[":scores"]) != _decided(after[":scores"])).sum())
+    grids = [key for key, op in quantisers.items() if isinstance(op, Grid)]
+    decided = [key for key in quantisers if key not in grids]
+    worst = max(decided, key=lambda key: differing[key] / counted[key])
+    return Line(
+        name,
+        state,
+        changed(graph, rounded),
+        sum(counted[key] for key in decided),
+        sum(differing[key] for key in decided),
+        f"{worst}, {_percent(differing[worst], counted[worst])}" if differing[worst] else "-",
+        sum(own[key] for key in decided),
+        sum(counted[key] for key in grids),
+        sum(differing[key] for key in grids),
+        len(values),
+        classes,
+        _built(rounded),
+    )
+
+
+def _decided(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    return np.asarray(scores.reshape(len(scores), -1).argmax(axis=1), np.int64)
+
+
+def _built(graph: FloatGraph) -> str:
+    try:
+        lower(graph, TorchEvaluator(graph))
+    except XnorhwError as error:
+        return f"refused: {error.module}"
+    return "exact from there on"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(NETWORKS))
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--inputs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    for name in options.names:
+        if name not in NETWORKS:
+            parser.error(f"{name} is none of {'; '.join(NETWORKS)}")
+    lines = []
+    if not options.json:
+        print(HEAD)
+    for name in options.names or NETWORKS:
+        line = measure(name, options.epochs, options.inputs, options.seed)
+        lines.append(asdict(line))
+        if not options.json:
+            print(line.markdown, flush=True)
+    if options.json:
+        print(json.dumps(lines, indent=1))
+
+
+if __name__ == "__main__":
+    main()

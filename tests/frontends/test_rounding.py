@@ -1,0 +1,142 @@
+"""What a build that approximates makes of full-precision weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from xnorhw import golden
+from xnorhw import nn as xnn
+from xnorhw.check.torch_link import check_torch
+from xnorhw.frontends import TorchEvaluator, snap
+from xnorhw.frontends.prove import random_inputs
+from xnorhw.frontends.rounding import approximated, changed
+from xnorhw.frontends.trace import trace
+from xnorhw.golden.codes import codes_of
+from xnorhw.ir.errors import ModelError
+from xnorhw.ir.float_graph import FloatGraph, FullConv2d, FullLinear, Input
+from xnorhw.ir.grid import off_grid, round_to_grid
+from xnorhw.lower import lower
+
+DECLARED = Input((3, 8, 8), bits=8, signed=True)
+
+
+def network(size: float = 1.0, frac: int = 10) -> nn.Module:
+    torch.manual_seed(0)
+    first = xnn.FullConv2d(3, 16, 3, frac=frac, in_scale=2.0**-7)
+    with torch.no_grad():
+        first.weight.mul_(size)
+    middle = (nn.BatchNorm2d(16), xnn.Sign(), xnn.BinaryConv2d(16, 16, 3), nn.BatchNorm2d(16), xnn.Sign())
+    last = xnn.FullLinear(256, 4, frac=8)
+    return nn.Sequential(first, *middle, nn.Flatten(), last).eval()
+
+
+def layers(graph: FloatGraph) -> list[FullConv2d | FullLinear]:
+    return [node.op for node in graph.nodes if isinstance(node.op, FullConv2d | FullLinear)]
+
+
+@pytest.mark.parametrize("size", [2.0**-6, 1.0, 100.0])
+def test_weights_take_sixteen_bits(size: float) -> None:
+    graph = trace(network(size), DECLARED)
+    made = approximated(graph)
+    assert off_grid(made) == () and len(layers(made)) == 2
+    assert changed(graph, made) == ("0", "7")
+    for before, after in zip(layers(graph), layers(made), strict=True):
+        steps = after.weight.astype(np.float64) * 2.0**after.frac
+        assert np.array_equal(steps, np.rint(steps))
+        assert 1 << 14 <= np.abs(steps).max() < 1 << 15
+        assert np.abs(after.weight - before.weight).max() <= 2.0 ** -(after.frac + 1)
+
+
+def test_what_is_finer_or_on_its_grid_stays() -> None:
+    finer = approximated(trace(network(frac=24), DECLARED))
+    assert [op.frac for op in layers(finer)][0] == 24
+    exact = trace(snap(network()), DECLARED)
+    assert approximated(exact) is exact and changed(exact, exact) == ()
+
+
+def test_one_layer_alone() -> None:
+    net = network()
+    last = net[7]
+    assert isinstance(last, xnn.FullLinear)
+    with torch.no_grad():
+        last.weight.copy_(torch.round(last.weight * 256) / 256)
+    graph = trace(net, DECLARED)
+    assert changed(graph, approximated(graph)) == ("0",)
+
+
+def test_it_is_lowered_and_equals_its_own_torch() -> None:
+    graph = approximated(trace(network(), DECLARED))
+    evaluator = TorchEvaluator(graph)
+    integers = lower(graph, evaluator)
+    codes = codes_of(integers, random_inputs(DECLARED, 32))
+    link = check_torch(integers, evaluator, codes, golden.run(integers, codes))
+    assert link.comparison.mismatches == 0, link.comparison.first
+
+
+def test_fewer_signs_change_than_on_the_layers_own_grid() -> None:
+    graph = trace(network(), DECLARED)
+    x = random_inputs(DECLARED, 400)
+    before, own, fine = (
+        TorchEvaluator(g).trace(x)["2"] for g in (graph, round_to_grid(graph), approximated(graph))
+    )
+    assert (own != before).mean() > 0.0003
+    assert (fine != before).mean() < (own != before).mean() / 8
+
+
+def wide(bits: int, relu: bool) -> nn.Module:
+    """Sums of 64 channels of 8 bits under a kernel of 5x5, far beyond a table's 16 bits."""
+    torch.manual_seed(3)
+    front = xnn.BinaryConv2d(64, 4, 5, scale="channel", in_scale=2.0**-7)
+    norm = nn.BatchNorm2d(4)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.7, -1.3, 0.9, 1.9]))
+        assert norm.running_var is not None
+        norm.running_var.fill_(3.1)
+    middle = [nn.ReLU()] if relu else []
+    behind = (nn.MaxPool2d(2), xnn.Grid(bits, 6), nn.Flatten(), xnn.FullLinear(16, 3, frac=8))
+    return nn.Sequential(front, norm, *middle, *behind).eval()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_norms_become_exact_where_nothing_else_is(bits: int, relu: bool) -> None:
+    declared = Input((64, 8, 8), bits=8, signed=True)
+    graph = trace(wide(bits, relu), declared)
+    made, alone = approximated(graph), round_to_grid(graph)
+    last = graph.nodes[-1].output.name
+    if relu and bits == 10:
+        assert changed(graph, made) == (last,)
+    else:
+        with pytest.raises(ModelError, match="xnorhw.snap"):
+            lower(alone, TorchEvaluator(alone))
+        assert changed(graph, made) == ("0", "1", last) and approximated(made) is made
+    evaluator = TorchEvaluator(made)
+    integers = lower(made, evaluator)
+    codes = codes_of(integers, random_inputs(declared, 8))
+    assert check_torch(integers, evaluator, codes, golden.run(integers, codes)).comparison.mismatches == 0
+    x = random_inputs(declared, 64)
+    grid = graph.nodes[-3].output.name
+    before, after = (TorchEvaluator(g).trace(x)[grid] for g in (graph, made))
+    assert np.abs(before - after).max() <= 2.0**-6 and (before != after).mean() < 0.3
+    assert np.abs(before).max() > 30 * 2.0**-6
+
+
+def test_norms_that_a_table_takes_stay() -> None:
+    """4 channels of +-1: the table of 73 sums is the module's own."""
+    front = xnn.BinaryConv2d(4, 4, 3), nn.BatchNorm2d(4), xnn.Grid(12, 6)
+    net = nn.Sequential(*front, nn.Flatten(), xnn.FullLinear(36, 2, frac=8)).eval()
+    graph = trace(net, Input((4, 5, 5), encoding="bipolar"))
+    assert changed(graph, approximated(graph)) == ("4",)
+
+
+def test_without_weights_off_their_grid_nothing_changes() -> None:
+    net = wide(12, False)
+    last = net[-1]
+    assert isinstance(last, xnn.FullLinear)
+    with torch.no_grad():
+        last.weight.copy_(torch.round(last.weight * 256) / 256)
+    graph = trace(net, Input((64, 8, 8), bits=8, signed=True))
+    assert approximated(graph) is graph
