@@ -6,7 +6,8 @@ A network is taken from FOLDER/NAME.pt if it lies there (`xnorhw train NAME -o F
 else it is initialised with seeded weights and batch norms as varied as trained ones.  It is
 snapped, lowered, and run: torch against the golden model on every tensor, the generated C against
 golden.  With ``--decisions`` torch and golden classify as many random pictures.  Then the boards
-are asked; with ``--rtl`` a network that fits one is built for it and verified through RTL and HLS.
+are asked; with ``--rtl`` a small design of the whole network is built for the first one that holds
+it, or for one of unlimited size where none does, and verified through RTL and HLS.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,16 +25,17 @@ import numpy as np
 import torch
 
 import xnorhw
+from benchmarks.folded import BOARDS, LIMITLESS, boards, small_plan
 from benchmarks.varied import varied
 from xnorhw.api.model import Model
+from xnorhw.check.verdict import Verdict
 from xnorhw.frontends import TorchEvaluator
-from xnorhw.ir.errors import XnorhwError
+from xnorhw.ir.errors import FitError, XnorhwError
 from xnorhw.nn import zoo
+from xnorhw.plan import folding_of
 
-BOARDS = ("pynq-z2", "kv260")
 ROWS = 64
-SLOWER = 32
-"""The design that is proven reaches this part of the fastest one's frames a second."""
+RTL_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -87,27 +88,43 @@ def run(name: str, models: Path | None, frames: int, inputs: int, rtl: bool) -> 
             build = model.build("cpu", folder / "cpu", frames=frames, verify="none")
         except XnorhwError as error:
             return Line(name, "refused", 0, {}, "", str(error), time.monotonic() - started)
-        links |= compared(lambda: build.compare(frames=frames))
+        links |= compared(build.compare(frames=frames))
         decided = decisions(model, inputs) if inputs else "not counted"
         chip = fits(model)
-        if rtl and chip.startswith("fits"):
-            board = chip.split()[1].rstrip(",")
-            try:
-                # a small design: the fastest one takes a compiler of RTL minutes
-                small = float(chip.split()[2].replace(",", "")) / SLOWER
-                chipped = model.build(board, folder / "chip", target_fps=small, frames=frames, verify="none")
-                # two frames through the RTL; the links that the CPU's build has, too, saw more
-                links = compared(lambda: chipped.compare(frames=min(frames, 2))) | links
-            except XnorhwError as error:
-                chip += f"; {error}"
+        if rtl:
+            found, design = simulated(model, folder, frames)
+            # the links that the CPU's build has, too, saw more frames there
+            links = found | links
+            chip += f"; {design}" if design else ""
     return Line(name, state, frames, links, decided, chip, time.monotonic() - started)
 
 
-def compared(verify: Callable[[], object]) -> dict[str, str]:
+def simulated(model: Model, folder: Path, frames: int) -> tuple[dict[str, str], str]:
+    """Counts by link of a small design of the whole network, and what it is; nothing where there is none."""
+    for name, board in boards():
+        try:
+            built = model.build(
+                board,
+                folder / f"chip-{name}",
+                folding=folding_of(small_plan(model.integer, board)),
+                frames=min(frames, RTL_FRAMES),
+                verify="none",
+            )
+        except FitError:
+            continue
+        except XnorhwError as error:
+            return {}, f"no RTL: {error}"
+        links = compared(built.compare(frames=min(frames, RTL_FRAMES)))
+        where = "no board holds it" if name == LIMITLESS else name
+        lanes, clocks = built.plan.figures.lanes, built.plan.figures.cycles_per_frame
+        return links, f"compared: {lanes:,} lanes, {clocks:,} clocks a frame, {where}"
+    return {}, ""
+
+
+def compared(verdict: Verdict) -> dict[str, str]:
     """Counts by link of a verification."""
-    verdict = verify()
     found = {}
-    for link in verdict.links:  # type: ignore[attr-defined]
+    for link in verdict.links:
         if link.ran:
             found[link.name] = f"{link.tensors} tensors, {link.values:,} values, {link.mismatches} differ"
     return found
@@ -144,7 +161,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="Folder of trained networks, NAME.pt.")
     parser.add_argument("--frames", type=int, default=2)
     parser.add_argument("--decisions", type=int, default=0, metavar="N")
-    parser.add_argument("--rtl", action="store_true", help="RTL and HLS of what fits a board; minutes each.")
+    parser.add_argument("--rtl", action="store_true", help="RTL and HLS of a small design; minutes each.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     lines = []

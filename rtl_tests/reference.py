@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 __all__ = [
     "WindowShape",
+    "abs_sum",
+    "add",
     "convert",
     "join",
     "levels",
@@ -62,6 +64,7 @@ class WindowShape:
     repeats: int
     channels_outer: bool
     pad_word: int
+    slices: int = 1
 
     @property
     def word_bits(self) -> int:
@@ -123,8 +126,9 @@ def window(shape: WindowShape, words: Sequence[int]) -> list[int]:
         for x in range(shape.out[1]):
             if shape.channels_outer:
                 result += [word(y, x, g, c) for c in channels for g in groups]
-            else:
-                result += [word(y, x, g, c) for g in groups for c in channels] * shape.repeats
+                continue
+            for part in np.array_split(channels, shape.slices):
+                result += [word(y, x, g, c) for g in groups for c in part.tolist()] * shape.repeats
     return result
 
 
@@ -167,6 +171,21 @@ def levels(sums: Ints, table: Ints, flip: Ints) -> Ints:
 def requant(total: int, multiplier: int, addend: int, shift: int, low: int, high: int) -> int:
     """One code; Python's integers, which no product leaves."""
     return min(max((total * multiplier + addend) >> shift, low), high)
+
+
+def add(inputs: Sequence[Ints], bipolar: Sequence[bool], shifts: Sequence[int]) -> Ints:
+    """Sum of inputs [words, lanes] times 2^shift; bipolar ones are bits for -1 and +1."""
+    values = [2 * x - 1 if signs else x for x, signs in zip(inputs, bipolar, strict=True)]
+    total: Ints = np.sum([x << shift for x, shift in zip(values, shifts, strict=True)], axis=0)
+    return total
+
+
+def abs_sum(elements: Ints, last_lanes: int) -> Ints:
+    """Sum of the magnitudes of elements [pixels, words, lanes], ``last_lanes`` of the last word."""
+    sizes = np.abs(elements)
+    sizes[:, -1, last_lanes:] = 0
+    total: Ints = sizes.sum(axis=(1, 2))
+    return total
 
 
 def terms(sums: Ints, coefficients: Sequence[int]) -> Ints:

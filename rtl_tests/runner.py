@@ -38,13 +38,16 @@ _MAKE = ("OPT_FAST=-O1",)
 class Port:
     """A stream port of a unit: its prefix, the bits of a word, whether the unit takes words.
 
-    ``monitor`` names the file of a monitor on it; empty for none.
+    ``monitor`` names the file of a monitor on it; empty for none.  ``of``: the prefix of the unit's
+    port where that is a vector of several streams, of which those named here are parts, the first
+    lowest; empty where it is the stream's own.
     """
 
     name: str
     width: int
     taken: bool
     monitor: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def top_text(cases: Sequence[Case]) -> str:
     instances = []
     for case in cases:
         connections = ["    .clk_i", "    .rst_ni"]
+        vectors: dict[str, list[str]] = {}
         for port in case.ports:
             inward, outward = ("i", "o") if port.taken else ("o", "i")
             for signal, direction, width in (
@@ -83,12 +87,17 @@ def top_text(cases: Sequence[Case]) -> str:
                 # a stream's word is a vector even when it has one bit
                 size = _range(width) if signal == "data" else ""
                 ports.append(f"  {kind} logic {size}{case.name}_{port.name}_{signal}_{direction}")
-                connections.append(
-                    f"    .{port.name}_{signal}_{direction}({case.name}_{port.name}_{signal}_{direction})"
-                )
+                wire = f"{case.name}_{port.name}_{signal}_{direction}"
+                vectors.setdefault(f"{port.of or port.name}_{signal}_{direction}", []).append(wire)
             if port.monitor:
                 instances.append(_monitor(case, port))
         parameters = ",\n".join(f"    .{name}({value})" for name, value in case.parameters.items())
+        for name, wires in vectors.items():
+            connections.append(
+                f"    .{name}({', '.join(wires)})"
+                if len(wires) == 1
+                else f"    .{name}({{{', '.join(reversed(wires))}}})"
+            )
         joined = ",\n".join(connections)
         instances.append(f"  {case.unit} #(\n{parameters}\n  ) i_{case.name} (\n{joined}\n  );\n")
     return (

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import IntGraph, Product, Threshold
 from xnorhw.ir.types import IntType
-from xnorhw.plan.layers import ChipLayer, chip_layers
+from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import (
+    Job,
     LevelUnit,
     MatrixUnit,
     Plan,
@@ -26,6 +27,7 @@ from xnorhw.plan.model import (
     Unit,
     WeightRom,
 )
+from xnorhw.plan.stages import chip_layers, chip_stages
 from xnorhw.plan.starts import flipped_weights, start_values
 from xnorhw.plan.tables import level_values, quantiser_of
 
@@ -151,7 +153,7 @@ def table_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
     unit = plan.unit(target)
     assert isinstance(unit, LevelUnit | RequantUnit)
     codes = next(job.writes for job in plan.jobs if job.unit == target)
-    quantiser, (low, high) = quantiser_of(chip_layers(graph), codes)
+    quantiser, (low, high) = quantiser_of(chip_stages(graph), codes)
     # a lane past the last channel is all zeros
     if isinstance(quantiser, Threshold):
         assert isinstance(unit, LevelUnit)
@@ -213,7 +215,7 @@ def _roms_of(plan: Plan, graph: IntGraph, name: str) -> list[_Rom]:
     found: list[_Rom] = []
     weights: list[_Rom] = []
     matrices = {layer.matrix: layer.name for layer in plan.layers}
-    reads = {job.unit: job.reads for job in plan.jobs}
+    jobs = {job.unit: job for job in plan.jobs}
     for edge in plan.edges:
         rom = None if edge.source == "input" else plan.unit(edge.source)
         if matrices.get(edge.target) == name and isinstance(rom, WeightRom | StartRom):
@@ -224,10 +226,15 @@ def _roms_of(plan: Plan, graph: IntGraph, name: str) -> list[_Rom]:
             else:
                 run = terms * layer.matrix.folds
                 weights.append(_Rom(rom.width, weight_words(plan, graph, rom), run))
-        elif edge.port in ("levels", "factors") and reads[edge.target] == name:
+        elif edge.port in ("levels", "factors") and name == _segment_name(jobs[edge.target], plan):
             assert isinstance(rom, WeightRom)
             found.append(_Rom(rom.width, table_words(plan, graph, rom), 1))
     return [*found, *weights]
+
+
+def _segment_name(job: Job, plan: Plan) -> str:
+    """Where the table of ``job``'s unit lies: a layer's is by what it reads, any other by what it makes."""
+    return job.reads if job.layer in {layer.name for layer in plan.layers} else job.writes
 
 
 # --- words ---------------------------------------------------------------------------------
@@ -310,14 +317,16 @@ def pack_frames(plan: Plan, values: npt.NDArray[Any], kind: IntType) -> npt.NDAr
     """Input values [N, C, H, W] -> frames uint8 [N, beats * beat bytes].
 
     Raster order, channels innermost; one-bit codes are packed lowest first through the
-    whole frame, wider codes take a byte each; the frame is zero-padded to whole beats.
+    whole frame, wider codes take one byte or two each; the frame is zero-padded to whole beats.
     """
     frame = plan.input_frame
     codes = _codes(values, kind.is_bipolar).transpose(0, 2, 3, 1).reshape(len(values), -1)
     if frame.element_bits == 1:
         data = np.packbits(codes.astype(np.uint8), axis=1, bitorder="little")
-    else:
+    elif frame.element_bits == 8:
         data = (codes & 0xFF).astype(np.uint8)
+    else:
+        data = (codes & 0xFFFF).astype("<u2").view(np.uint8)
     result = np.zeros((len(values), frame.beats * frame.beat_bits // 8), np.uint8)
     result[:, : data.shape[1]] = data
     return result

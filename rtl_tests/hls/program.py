@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from rtl_tests.hls.unit_cases import FRAMES, UnitCase
+from rtl_tests.hls.unit_cases import FRAMES, UNIT, UnitCase
 from xnorhw.emit import hls
 from xnorhw.ir.float_graph import Input
 from xnorhw.ir.int_graph import IntGraph, Tensor
@@ -43,7 +43,9 @@ class Outcome:
 
 
 def _emitted(case: UnitCase, prefix: str) -> dict[str, str]:
+    design = case.design or hls_design(case.plan)
     with (
+        mock.patch.object(hls, "hls_design", lambda _: design),
         mock.patch.object(hls, "weight_words", lambda *_: list(case.weights)),
         mock.patch.object(hls, "start_words", lambda *_: list(case.starts)),
         mock.patch.object(hls, "table_words", lambda *_: list(case.table)),
@@ -152,25 +154,35 @@ void take(std::FILE *in, hls::stream<ap_uint<W> > &stream, int words) {
 template <int W>
 void give(std::FILE *out, hls::stream<ap_uint<W> > &stream) {
   while (!stream.empty()) xh::print_word(out, ap_uint<W>(stream.read()));
-  std::fprintf(out, ".\\n");
 }
 """
 
 
 def _call(case: UnitCase, prefix: str) -> str:
     """A function that sends the frames through the stages, one after the other."""
-    design = hls_design(case.plan)
-    stages = hls.named_stages(design)
-    widths = [design.stages[0].source.width, *(stage.target.width for stage in design.stages)]
+    named = hls.named_stages(case.design or hls_design(case.plan))
+    if case.design:
+        named = tuple((stage, names) for stage, names in named if stage.name == UNIT)
+    widths = {p.stream: p.width for _, names in named for p in names.parameters}
+    read = {s: names.parameters[i].stream for stage, names in named for i, s in enumerate(stage.sources)}
+    written = {p.stream for stage, names in named for p in names.parameters[len(stage.sources) :]}
     text = f"void run_{prefix}(std::FILE *in, std::FILE *out) {{\n"
-    for i, width in enumerate(widths):
-        text += f'  hls::stream<ap_uint<{width}> > s{i}("s{i}");\n'
+    for stream, width in widths.items():
+        text += f'  hls::stream<ap_uint<{width}> > {stream}("{stream}");\n'
     text += f"  for (int frame = 0; frame < {FRAMES}; frame++) {{\n"
-    text += f"    take(in, s0, {len(case.taken[0])});\n"
-    for i, (_, names) in enumerate(stages):
-        text += f"    {prefix}_stages::{names.function}(s{i}, s{i + 1});\n"
-        text += f'    if (!s{i}.empty()) xh::fail(xh::kLeftOver, "{i}: %zu words are left", s{i}.size());\n'
-    return text + f"    give(out, s{len(stages)});\n  }}\n}}\n"
+    for source, stream in read.items():
+        if stream not in written:
+            text += f"    take(in, {stream}, {source.words});\n"
+    for _, names in named:
+        streams = [p.stream for p in names.parameters]
+        text += f"    {prefix}_stages::{names.function}({', '.join(streams)});\n"
+    for stream in widths:
+        if stream in read.values():
+            said = f"{stream}: %zu words are left"
+            text += f'    if (!{stream}.empty()) xh::fail(xh::kLeftOver, "{said}", {stream}.size());\n'
+        else:
+            text += f"    give(out, {stream});\n"
+    return text + '    std::fprintf(out, ".\\n");\n  }\n}\n'
 
 
 def run_cases(

@@ -15,6 +15,8 @@ from rtl_tests import reference
 from rtl_tests.reference import WindowShape, convert, join
 from rtl_tests.units import test_mvu, test_pool, test_width_converter, test_window
 from xnorhw.ir.geometry import Pads, WindowGeometry, ceil_div
+from xnorhw.plan.hls import hls_design
+from xnorhw.plan.hls_model import HlsDesign, Stage
 from xnorhw.plan.model import (
     Converter,
     Edge,
@@ -54,7 +56,11 @@ UNIT = "unit"
 
 @dataclass(frozen=True)
 class UnitCase:
-    """A plan of one unit, the words of each frame, and those that leave; ROM words where it has ROMs."""
+    """A plan of one unit, the words of each frame, and those that leave; ROM words where it has ROMs.
+
+    A unit of several streams has a ``design`` of its own, from which the stage ``UNIT`` alone is
+    run: its words are those of its sources in turn, then of its targets in turn.
+    """
 
     name: str
     plan: Plan
@@ -63,6 +69,12 @@ class UnitCase:
     weights: tuple[int, ...] = ()
     starts: tuple[int, ...] = ()
     table: tuple[int, ...] = ()
+    design: HlsDesign | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the plan, or of the design."""
+        return (self.design or hls_design(self.plan)).stages
 
 
 def unit_plan(
@@ -172,6 +184,8 @@ MORE_WINDOWS = {
         _shape((4, 4), (3, 3), pad=(1, 1), lanes=70, words=2), pad_word=((1 << 70) - 5) * ((1 << 70) + 1)
     ),
     "stride_past": _shape((7, 8), (2, 2), stride=(3, 4), words=2, outer=True),
+    "groups_at_once": _shape((4, 5), (3, 3), pad=(1, 1), words=3, slices=3, taps=9, pad_seed=35),
+    "groups_in_parts": _shape((3, 3), (3, 3), words=4, slices=2, repeats=2),
     "first_columns": _shape((5, 8), (3, 3), out=(3, 2), repeats=2),
 }
 
@@ -219,6 +233,7 @@ def _window(name: str, shape: WindowShape, depth: int, block: bool, code_bits: i
         depth,
         f"{shape.pad_word:x}",
         Memory.BLOCK if block else Memory.LUT,
+        shape.slices,
     )
     generator = random.Random(name)
     lane_bits = code_bits or shape.bits
@@ -338,7 +353,9 @@ def pools() -> list[UnitCase]:
 def _pool(shape: test_pool.Shape, pixels: int) -> UnitCase:
     taken, given = test_pool._pixels(shape, FRAMES * pixels, str(shape))
     invert = join(sum(shape.invert_bits, []), 1)
-    unit = PoolUnit(UNIT, shape.lanes, shape.taps, shape.groups, shape.words, f"{invert:x}", shape.bits)
+    unit = PoolUnit(
+        UNIT, shape.lanes, shape.taps, shape.groups, shape.words, f"{invert:x}", shape.bits, shape.signed
+    )
     channels = shape.lanes * shape.words
     into = Stream("input", shape.lanes * shape.taps, shape.bits, channels, pixels)
     out = Stream("output", shape.lanes, shape.bits, channels, pixels)

@@ -14,8 +14,8 @@ from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import IntGraph, IntNode, MaxPool, Product, Tensor, Term, Threshold
 from xnorhw.ir.types import BIPOLAR, type_for_range
 from xnorhw.plan import Folding, LayerFolding, PoolFolding
-from xnorhw.plan.geometry import legal_simd, legal_taps
-from xnorhw.plan.layers import chip_layers
+from xnorhw.plan.geometry import legal_pe, legal_simd, legal_taps
+from xnorhw.plan.stages import chip_layers
 
 __all__ = ["Conv", "Linear", "Pool", "network", "random_folding", "random_layers", "random_network"]
 
@@ -176,6 +176,8 @@ def random_folding(graph: IntGraph, seed: int) -> Folding:
     for layer in chip_layers(graph):
         simd = int(rng.choice(np.array(legal_simd(layer))))
         pe = int(rng.integers(1, layer.outputs + 1))
+        if layer.groups > 1:
+            pe = int(rng.choice(np.array(legal_pe(layer))))
         layers.append(
             LayerFolding(layer.name, pe, simd, 1, str(rng.choice(np.array(["lut", "block", "auto"]))))
         )

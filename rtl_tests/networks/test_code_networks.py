@@ -19,8 +19,8 @@ from xnorhw.ir.errors import ModelError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.pack import pack_frames, unpack_results, unpack_stream
 from xnorhw.plan import make_plan
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import LevelUnit, Plan, PlaneUnit, PoolUnit, RequantUnit, SumPoolUnit, TermsUnit
+from xnorhw.plan.stages import chip_layers
 from xnorhw.sim.compiled import Stalls
 from xnorhw.sim.multi import MultiModel, multi_model
 
@@ -54,6 +54,52 @@ def planned(made: dict[str, tuple[IntGraph, Values] | None]) -> list[Network]:
     return found
 
 
+def on_chip(graph: IntGraph, plan: Plan) -> set[str]:
+    """The tensors that are made from the plan's input on."""
+    names = [graph.input_tensor.name, *(node.output.name for node in graph.nodes)]
+    return set(names[names.index(plan.input_tensor) + 1 : names.index(plan.output_tensor) + 1])
+
+
+def check_tensors(networks: list[Network], model: MultiModel, work: Path) -> None:
+    """Every observed tensor and the results are golden's, under stalls on both sides."""
+    for index, network in enumerate(networks):
+        plan, graph = network.plan, network.graph
+        kind = graph.tensor(plan.input_tensor).type
+        assert kind is not None
+        frames = np.tile(pack_frames(plan, network.tensors[plan.input_tensor], kind), (REPEATS, 1))
+        # both sides pausing at random; then a reader so late that everything fills up first
+        for stalls in (Stalls(1, 40, 40), Stalls(2, 0, 60, hold=timeout_cycles(plan) - 500)):
+            run = model.run_compiled(index, frames, work, stalls=stalls)
+            where = f"{network.name}, {stalls}"
+            assert run.registers["ERRORS"] == 0, where
+            edges = observed_edges(plan)
+            hidden = {layer.name for layer in chip_layers(graph) if layer.in_matrix}
+            # what stands in front of the chip's input and behind its output runs on the host
+            names = [graph.input_tensor.name, *(n.output.name for n in graph.nodes)]
+            chip = names[names.index(plan.input_tensor) + 1 : names.index(plan.output_tensor) + 1]
+            assert set(edges) == set(chip) - hidden, where
+            for name, edge in edges.items():
+                tensor = graph.tensor(name)
+                assert tensor.type is not None
+                values = unpack_stream(edge.stream, run.streams[name], tensor.shape, tensor.type)
+                wanted = np.tile(network.tensors[name], (REPEATS, 1, 1, 1))
+                assert np.array_equal(values, wanted), f"{where}, {name}"
+            sums = unpack_results(plan, run.results, graph.tensor(plan.output_tensor).shape)
+            assert np.array_equal(sums, np.tile(network.tensors[plan.output_tensor], (REPEATS, 1, 1, 1)))
+
+
+def check_rate(networks: list[Network], model: MultiModel, work: Path) -> None:
+    """Frames come back as far apart as was planned, and within a fiftieth of it."""
+    for index, network in enumerate(networks):
+        plan = network.plan
+        kind = network.graph.tensor(plan.input_tensor).type
+        assert kind is not None
+        frames = pack_frames(plan, network.tensors[plan.input_tensor], kind)
+        run = model.run_compiled(index, np.resize(frames, (21, frames.shape[1])), work)
+        assert run.cycles_per_frame is not None
+        assert run.cycles_per_frame <= 1.02 * plan.figures.cycles_per_frame + 1, network.name
+
+
 def by_hand() -> list[Network]:
     """The networks that were made to hold every unit."""
     return planned({name: make() for name, make in CASES.items()})
@@ -84,38 +130,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_tensor_is_goldens(networks: list[Network], model: MultiModel, work: Path) -> None:
-    for index, network in enumerate(networks):
-        plan, graph = network.plan, network.graph
-        kind = graph.tensor(plan.input_tensor).type
-        assert kind is not None
-        frames = np.tile(pack_frames(plan, network.tensors[plan.input_tensor], kind), (REPEATS, 1))
-        # both sides pausing at random; then a reader so late that everything fills up first
-        for stalls in (Stalls(1, 40, 40), Stalls(2, 0, 60, hold=timeout_cycles(plan) - 500)):
-            run = model.run_compiled(index, frames, work, stalls=stalls)
-            where = f"{network.name}, {stalls}"
-            assert run.registers["ERRORS"] == 0, where
-            edges = observed_edges(plan)
-            hidden = {layer.name for layer in chip_layers(graph) if layer.in_matrix}
-            assert set(edges) == {n.output.name for n in graph.nodes} - hidden, where
-            for name, edge in edges.items():
-                tensor = graph.tensor(name)
-                assert tensor.type is not None
-                values = unpack_stream(edge.stream, run.streams[name], tensor.shape, tensor.type)
-                wanted = np.tile(network.tensors[name], (REPEATS, 1, 1, 1))
-                assert np.array_equal(values, wanted), f"{where}, {name}"
-            sums = unpack_results(plan, run.results, graph.tensor(plan.output_tensor).shape)
-            assert np.array_equal(sums, np.tile(network.tensors[plan.output_tensor], (REPEATS, 1, 1, 1)))
+    check_tensors(networks, model, work)
 
 
 def test_frames_come_at_the_planned_rate(networks: list[Network], model: MultiModel, work: Path) -> None:
-    for index, network in enumerate(networks):
-        plan = network.plan
-        kind = network.graph.tensor(plan.input_tensor).type
-        assert kind is not None
-        frames = pack_frames(plan, network.tensors[plan.input_tensor], kind)
-        run = model.run_compiled(index, np.resize(frames, (21, frames.shape[1])), work)
-        assert run.cycles_per_frame is not None
-        assert run.cycles_per_frame <= 1.02 * plan.figures.cycles_per_frame + 1, network.name
+    check_rate(networks, model, work)
 
 
 def test_the_networks_hold_every_unit_in_every_form() -> None:

@@ -9,30 +9,41 @@ import pytest
 
 from rtl_tests.networks.network_graphs import random_folding, random_network
 from rtl_tests.runner import require_simulator
+from tests.plan.graph_networks import CASES
 from xnorhw.board import load_board
 from xnorhw.emit import rom, rtl, sim
+from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan import make_plan
 from xnorhw.sim.tools import verilator_environment
 
 BENCH = ("xh_probe.sv", "xh_monitor.sv", "accel_monitors.sv", "xh_bench.sv")
 
 
-@pytest.mark.parametrize("seed", range(300, 312))
-def test_no_warning(seed: int, tmp_path: Path) -> None:
-    require_simulator()
-    graph, _ = random_network(seed)
+def _check(graph: IntGraph, seed: int, folder: Path) -> None:
     plan = make_plan(graph, load_board("pynq-z2"), folding=random_folding(graph, seed))
     for path, text in {**rtl.files(plan, seed), **rom.files(plan, graph), **sim.files(plan, seed)}.items():
-        (tmp_path / Path(path).name).write_text(text, encoding="utf-8", newline="\n")
+        (folder / Path(path).name).write_text(text, encoding="utf-8", newline="\n")
     for top, more in (("accel", ()), ("xh_bench", BENCH)):
         done = subprocess.run(
             ["verilator", "--lint-only", "-Wall", "--no-timing", "-F", "files.f", *more, "--top-module", top],
-            cwd=tmp_path,
+            cwd=folder,
             env=verilator_environment(),
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0 and "%Warning" not in done.stderr, done.stderr
-    text = "".join(file.read_text() for file in tmp_path.glob("*.sv"))
+    text = "".join(file.read_text() for file in folder.glob("*.sv"))
     assert "lint_off" not in text
+
+
+@pytest.mark.parametrize("seed", range(300, 312))
+def test_no_warning(seed: int, tmp_path: Path) -> None:
+    require_simulator()
+    _check(random_network(seed)[0], seed, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["halved", "fire", "groups", "input scales", "numbers"])
+def test_no_warning_where_there_are_branches(name: str, tmp_path: Path) -> None:
+    require_simulator()
+    _check(CASES[name]()[0], 1, tmp_path)

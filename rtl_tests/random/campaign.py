@@ -21,8 +21,8 @@ from xnorhw.ir.int_graph import Lookup
 from xnorhw.pack import pack_frames, unpack_results, unpack_stream
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
 from xnorhw.plan.geometry import legal_simd, legal_taps
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import Memory, Plan
+from xnorhw.plan.stages import chip_layers
 
 __all__ = [
     "FOLDINGS",

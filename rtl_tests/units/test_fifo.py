@@ -12,17 +12,28 @@ from rtl_tests.runner import Case, Port, run_bench
 from rtl_tests.streams import STALLS, Bench, Stalls, named
 
 WIDTH = 12
-DEPTHS = (0, 1, 2, 3, 4, 5, 8, 17)
+# in block RAM from 129 words and 8192 bits on
+BLOCK = (129, 256, 683)
+DEPTHS = (0, 1, 2, 3, 4, 5, 8, 17, 128, 128 + 512, *BLOCK)
 WORDS = 200
+
+
+def _width(depth: int) -> int:
+    return {129: 64, 256: 40}.get(depth, WIDTH)
 
 
 def _name(depth: int) -> str:
     return f"depth{depth}"
 
 
-def _words(seed: str, count: int = WORDS) -> list[int]:
+def _words(seed: str, count: int = WORDS, width: int = WIDTH) -> list[int]:
     generator = random.Random(seed)
-    return [generator.getrandbits(WIDTH) for _ in range(count)]
+    return [generator.getrandbits(width) for _ in range(count)]
+
+
+def _many(depth: int) -> int:
+    """Words that go round a ring several times."""
+    return max(WORDS, 3 * depth + 7)
 
 
 @cocotb.test()
@@ -31,10 +42,38 @@ async def order(dut: Any, depth: int, stalls: Stalls) -> None:
     """What goes in comes out, once and in order."""
     bench = Bench(dut, _name(depth), stalls)
     await bench.start()
-    words = _words(f"{depth} {stalls}")
+    words = _words(f"{depth} {stalls}", _many(depth), _width(depth))
     bench.source.put(words)
-    assert await bench.receive(WORDS, 60 * WORDS) == words
+    assert await bench.receive(len(words), 60 * len(words)) == words
     await bench.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=[d for d in DEPTHS if d > 1], stalls=named((STALLS[0], STALLS[3])))
+async def around(dut: Any, depth: int, stalls: Stalls) -> None:
+    """Filled to the last word, then emptied, and so on: the ends of the ring and of its level."""
+    bench = Bench(dut, _name(depth), stalls)
+    await bench.start()
+    for turn in range(3):
+        words = _words(f"around {turn}", depth, _width(depth))
+        bench.source.put(words)
+        while not bench.source.empty():
+            await bench.step()
+        assert await bench.receive(depth, 60 * depth + 50) == words
+        await bench.finish(3)
+
+
+@cocotb.test()
+@cocotb.parametrize(depth=DEPTHS)
+async def latency(dut: Any, depth: int) -> None:
+    """Clocks from a word's entry to its exit."""
+    bench = Bench(dut, _name(depth), STALLS[0])
+    await bench.start()
+    for _ in range(3):
+        await bench.step()
+    bench.source.put([5])
+    await bench.receive(1, 20)
+    assert bench.sink.clocks == [5 + (0 if depth == 0 else 2 if depth in BLOCK else 1)]
 
 
 @cocotb.test()
@@ -43,10 +82,11 @@ async def rate(dut: Any, depth: int) -> None:
     """A word a clock without stalls; a single register gives one every second clock."""
     bench = Bench(dut, _name(depth), STALLS[0])
     await bench.start()
-    bench.source.put(_words("rate"))
-    await bench.receive(WORDS, 3 * WORDS)
+    count = _many(depth)
+    bench.source.put(_words("rate", count, _width(depth)))
+    await bench.receive(count, 3 * count)
     span = bench.sink.clocks[-1] - bench.sink.clocks[0]
-    assert span == (WORDS - 1) * (2 if depth == 1 else 1)
+    assert span == (count - 1) * (2 if depth == 1 else 1)
 
 
 @cocotb.test()
@@ -55,7 +95,7 @@ async def capacity(dut: Any, depth: int) -> None:
     """With the sink closed exactly ``depth`` words go in, and reset forgets them."""
     bench = Bench(dut, _name(depth), Stalls("closed", 0.0, 1.0))
     await bench.start()
-    words = _words("capacity", depth + 5)
+    words = _words("capacity", depth + 5, _width(depth))
     bench.source.put(words)
     for _ in range(depth + 20):
         await bench.step()
@@ -63,7 +103,7 @@ async def capacity(dut: Any, depth: int) -> None:
     await bench.reset()
     assert not getattr(dut, f"{_name(depth)}_m_valid_o").value
     after = Bench(dut, _name(depth), STALLS[3])
-    words = _words("after")
+    words = _words("after", WORDS, _width(depth))
     after.source.put(words)
     assert await after.receive(WORDS, 60 * WORDS) == words
     await after.finish()
@@ -82,8 +122,9 @@ async def watched(dut: Any) -> None:
 
 
 def _case(name: str, depth: int, monitor: str = "") -> Case:
-    ports = (Port("s", WIDTH, True), Port("m", WIDTH, False, monitor))
-    return Case(name, "xh_fifo", {"WIDTH": str(WIDTH), "DEPTH": str(depth)}, ports)
+    width = _width(depth)
+    ports = (Port("s", width, True), Port("m", width, False, monitor))
+    return Case(name, "xh_fifo", {"WIDTH": str(width), "DEPTH": str(depth)}, ports)
 
 
 def cases() -> list[Case]:

@@ -25,9 +25,11 @@ class Shape:
     words: int
     invert: str
     bits: int = 1
+    signed: bool = False
 
     def __str__(self) -> str:
-        return f"l{self.lanes}b{self.bits}t{self.taps}g{self.groups}w{self.words}{self.invert}"
+        kind = "s" if self.signed else "b"
+        return f"l{self.lanes}{kind}{self.bits}t{self.taps}g{self.groups}w{self.words}{self.invert}"
 
     @property
     def invert_bits(self) -> list[list[int]]:
@@ -61,6 +63,10 @@ SHAPES = (
     Shape(3, 2, 3, 3, "words", 5),
     Shape(2, 5, 2, 2, "all", 8),
     Shape(9, 1, 1, 2, "words", 2),
+    Shape(8, 1, 4, 1, "none", 3, True),
+    Shape(3, 4, 1, 2, "mixed", 9, True),
+    Shape(4, 3, 3, 2, "words", 2, True),
+    Shape(2, 2, 2, 1, "all", 16, True),
 )
 
 
@@ -76,6 +82,8 @@ def _pixels(shape: Shape, pixels: int, seed: str) -> tuple[list[int], list[int]]
         highest - generator.integers(0, (highest + 1) // 2, size),
         generator.integers(0, (highest + 1) // 2, size),
     )
+    if shape.signed:
+        taps -= 1 << (shape.bits - 1)
     inverted = np.array(shape.invert_bits * pixels)
     taken = [
         join(list(word.flatten()), shape.bits)
@@ -131,6 +139,7 @@ def cases() -> list[Case]:
                 "WORDS_PER_PIXEL": str(shape.words),
                 "INVERT": bits(join(sum(shape.invert_bits, []), 1), shape.words * shape.lanes),
                 "BITS": str(shape.bits),
+                "SIGNED": f"1'b{int(shape.signed)}",
             },
             (
                 Port("s", shape.taps * shape.lanes * shape.bits, True),

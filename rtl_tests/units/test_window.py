@@ -54,6 +54,7 @@ def _shape(
     outer: bool = False,
     pad_seed: int | None = None,
     out: tuple[int, int] | None = None,
+    slices: int = 1,
 ) -> WindowShape:
     """``pad`` is (top, left), ``pad_end`` (bottom, right), by default the same."""
     end = pad if pad_end is None else pad_end
@@ -61,7 +62,20 @@ def _shape(
     pad_word = 0 if pad_seed is None else random.Random(pad_seed).getrandbits(words * lanes * bit)
     size_out = out or (low, high)
     return WindowShape(
-        lanes, bit, words, size, kernel, stride, pad, dilation, size_out, taps, repeats, outer, pad_word
+        lanes,
+        bit,
+        words,
+        size,
+        kernel,
+        stride,
+        pad,
+        dilation,
+        size_out,
+        taps,
+        repeats,
+        outer,
+        pad_word,
+        slices,
     )
 
 
@@ -122,6 +136,15 @@ WINDOWS = (
     Window("skips_rows", _shape((9, 9), (1, 1), stride=(4, 4), words=2), 1),
     Window("first_rows", _shape((8, 4), (3, 3), out=(2, 2)), 1),
     Window("line", _shape((1, 12), (1, 5), pad=(0, 2), taps=5, pad_seed=16), 3),
+    Window("groups", _shape((5, 6), (3, 3), pad=(1, 1), words=6, slices=3, repeats=2, pad_seed=17), 2),
+    Window("groups_of_a_word", _shape((4, 5), (3, 3), pad=(1, 1), words=4, slices=4, pad_seed=18)),
+    Window("groups_rows", _shape((4, 5), (3, 3), words=6, slices=2, taps=3, repeats=3), None),
+    Window("groups_all", _shape((4, 4), (3, 3), pad=(1, 1), words=5, slices=5, taps=9, repeats=2), 3),
+    Window(
+        "groups_stride", _shape((7, 6), (3, 2), stride=(2, 2), pad=(1, 0), words=4, slices=2, taps=2), None
+    ),
+    Window("groups_point", _shape((3, 4), (1, 1), words=6, slices=2, repeats=3), None),
+    Window("groups_block", _shape((4, 5), (2, 2), words=4, slices=2, repeats=2, lanes=16), 19, block=True),
 )
 
 
@@ -209,6 +232,8 @@ def _case(instance: Window) -> Case:
         "REPEATS": shape.repeats,
         "DEPTH": instance.depth,
     }
+    if shape.slices > 1:
+        sizes["SLICES"] = shape.slices
     parameters = {name: str(value) for name, value in sizes.items()}
     parameters["CHANNELS_OUTER"] = f"1'b{int(shape.channels_outer)}"
     parameters["BLOCK_RAM"] = f"1'b{int(instance.block)}"

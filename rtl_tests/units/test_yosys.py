@@ -16,6 +16,7 @@ import pytest
 
 from rtl_tests.runner import TOP, Case, run_bench, without
 from rtl_tests.units import (
+    test_branches,
     test_codes,
     test_fifo,
     test_mvu,
@@ -31,6 +32,7 @@ from xnorhw.sim.tools import verilator_environment
 
 NO_FILES: Mapping[str, str] = {}
 BENCHES = (
+    ("branches", test_branches.__name__, test_branches.cases(), NO_FILES),
     ("codes", test_codes.__name__, test_codes.cases(), NO_FILES),
     ("fifo", test_fifo.__name__, test_fifo.cases(), NO_FILES),
     ("mvu", test_mvu.__name__, test_mvu.cases(), NO_FILES),

@@ -241,7 +241,7 @@ typedef struct xh_network {
     int32_t scores; /* number of float32 scores */
     int32_t front_layers, back_layer;
     int32_t chip_input, chip_output;
-    int32_t chip_bits; /* of an element on the accelerator's stream: 1, or 8 for a byte */
+    int32_t chip_bits; /* of an element on the accelerator's stream: 1, 8 or 16 */
     int32_t input_low, input_high; /* an input value outside is refused; equal: not checked */
     const int32_t *buffer;         /* [tensors], or NULL */
     int32_t buffers;

@@ -70,7 +70,7 @@ static void measure_planes(const xh_planes *p, const xh_tensor *in, const xh_ten
 
 static int measure(const xh_network *n, int traced, needs *need)
 {
-    if (n->chip_input >= 0 && n->chip_bits != 1 && n->chip_bits != 8)
+    if (n->chip_input >= 0 && n->chip_bits != 1 && n->chip_bits != 8 && n->chip_bits != 16)
         return XH_BAD_NETWORK;
     memset(need, 0, sizeof *need);
     for (int32_t b = 0; b < xh_buffers_of(n); b++)

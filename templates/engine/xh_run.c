@@ -218,7 +218,8 @@ int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_
         return XH_BAD_ARGUMENT;
     const xh_network *n = engine->network;
     const xh_tensor *t = &n->tensor[n->chip_input];
-    const size_t count = xh_tensor_count(t), bytes = n->chip_bits == 1 ? (count + 7) / 8 : count;
+    const size_t count = xh_tensor_count(t);
+    const size_t bytes = n->chip_bits == 1 ? (count + 7) / 8 : count * (size_t)(n->chip_bits / 8);
     if (room_bytes < bytes)
         return XH_BAD_SIZE;
     int status = take_input(engine, input, input_bytes);
@@ -242,10 +243,14 @@ int xh_front_at(xh_engine *engine, const void *input, size_t input_bytes, uint8_
     memset(room, 0, bytes);
     for (size_t i = 0; i < count; i++) {
         const int64_t v = xh_value(t, codes, i);
-        if (n->chip_bits == 1)
+        if (n->chip_bits == 1) {
             room[i / 8] = (uint8_t)(room[i / 8] | (v & 1) << (i % 8));
-        else
+        } else if (n->chip_bits == 8) {
             room[i] = (uint8_t)(v & 255);
+        } else {
+            room[2 * i] = (uint8_t)(v & 255);
+            room[2 * i + 1] = (uint8_t)(v >> 8 & 255);
+        }
     }
     return XH_OK;
 }
@@ -263,6 +268,39 @@ int xh_run_front(xh_engine *engine, const void *input, size_t input_bytes, uint8
     return XH_OK;
 }
 
+/* Numbers as the accelerator gives them, to the map that the layers behind it read. */
+static void take_numbers(const xh_tensor *t, const int32_t *numbers, void *to)
+{
+    const size_t count = xh_tensor_count(t);
+    if (t->format == XH_BITS)
+        memset(to, 0, xh_tensor_bytes(t));
+    for (size_t i = 0; i < count; i++) {
+        const int32_t v = numbers[i];
+        switch (t->format) {
+        case XH_BITS: {
+            const size_t channels = (size_t)t->channels, c = i % channels;
+            uint32_t *pixel = (uint32_t *)to + i / channels * (size_t)xh_words(t->channels);
+            pixel[c / 32] |= (uint32_t)(v > 0) << (c % 32);
+            break;
+        }
+        case XH_U8:
+        case XH_I8:
+            ((uint8_t *)to)[i] = (uint8_t)v;
+            break;
+        case XH_U16:
+        case XH_I16:
+            ((uint16_t *)to)[i] = (uint16_t)v;
+            break;
+        case XH_I32:
+            ((int32_t *)to)[i] = v;
+            break;
+        case XH_I64:
+            ((int64_t *)to)[i] = v;
+            break;
+        }
+    }
+}
+
 int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *scores)
 {
     if (engine == NULL || sums == NULL || scores == NULL || engine->network->chip_output < 0)
@@ -271,8 +309,15 @@ int xh_run_back(xh_engine *engine, const int32_t *sums, size_t count, float *sco
     const xh_tensor *t = &n->tensor[n->chip_output];
     if (count != xh_tensor_count(t))
         return XH_BAD_SIZE;
-    show(engine, n->chip_output, sums);
-    engine->at[n->chip_output] = sums;
+    if (t->format == XH_I32) {
+        engine->at[n->chip_output] = sums;
+    } else {
+        /* where the layer that the accelerator takes the place of would write */
+        void *own = engine->map[xh_buffer_of_layer(n, n->back_layer - 1)];
+        take_numbers(t, sums, own);
+        engine->at[n->chip_output] = own;
+    }
+    show(engine, n->chip_output, engine->at[n->chip_output]);
     const int status = walk(engine, n->back_layer, n->layers);
     if (status == XH_OK)
         finish(engine, scores);

@@ -1,5 +1,6 @@
-// Max-pooling of unsigned codes: per lane the maximum over a window's taps, the minimum where
-// INVERT has a one.  `xh_pool` with BITS above 1; the order of the words is described there.
+// Max-pooling of codes, unsigned or in two's complement: per lane the maximum over a window's taps,
+// the minimum where INVERT has a one.  `xh_pool` with BITS above 1; the order of the words is
+// described there.
 //
 // One stage, the largest code so far, which is the output register as well; where a word holds
 // several taps a tree of comparators with a register stands in front of it.
@@ -9,7 +10,8 @@ module xh_code_pool #(
   parameter int unsigned TAPS_PER_WORD   = 1,
   parameter int unsigned TAP_GROUPS      = 4,
   parameter int unsigned WORDS_PER_PIXEL = 1,
-  parameter logic [WORDS_PER_PIXEL*LANES-1:0] INVERT = '0
+  parameter logic [WORDS_PER_PIXEL*LANES-1:0] INVERT = '0,
+  parameter bit          SIGNED          = 1'b0
 ) (
   input  logic                                clk_i,
   input  logic                                rst_ni,
@@ -29,6 +31,9 @@ module xh_code_pool #(
   end
 
   localparam bit UNIFORM = INVERT == {WORDS_PER_PIXEL{INVERT[0+:LANES]}};
+
+  // with its sign turned round a number in two's complement has its place among the unsigned ones
+  localparam logic [BITS-1:0] SIGN = BITS'(SIGNED) << (BITS - 1);
 
   logic [LANES-1:0] invert, word_invert;   // of the incoming word, of the one behind the tree
   logic load;
@@ -120,7 +125,7 @@ module xh_code_pool #(
         end
         for (int unsigned n = TAPS_PER_WORD - 1; n > 0; n--) begin
           nodes[n*BITS+:BITS] =
-              ((nodes[2*n*BITS+:BITS] > nodes[(2*n+1)*BITS+:BITS]) != invert[i])
+              (((nodes[2*n*BITS+:BITS] ^ SIGN) > (nodes[(2*n+1)*BITS+:BITS] ^ SIGN)) != invert[i])
               ? nodes[2*n*BITS+:BITS] : nodes[(2*n+1)*BITS+:BITS];
         end
       end
@@ -134,7 +139,7 @@ module xh_code_pool #(
     end
 
     always_ff @(posedge clk_i) begin
-      if (take && (first || (word > best_q) != word_invert[i])) best_q <= word;
+      if (take && (first || ((word ^ SIGN) > (best_q ^ SIGN)) != word_invert[i])) best_q <= word;
     end
 
     assign m_data_o[i*BITS+:BITS] = best_q;

@@ -1,7 +1,8 @@
 // FIFO with first-word fall-through.
 //
 // DEPTH 0 is a wire, 1 a single register (one word every second clock), 2 a register slice,
-// more a ring in distributed RAM.  From DEPTH 1 on no combinational path crosses it in either
+// more a ring in distributed RAM, or in block RAM from 129 words and 8192 bits on, where a word is
+// seen at the output one clock later.  From DEPTH 1 on no combinational path crosses it in either
 // direction: m_valid_o and s_ready_o come from registers, so it is also what cuts the long
 // ready chains of the units between which it stands.
 module xh_fifo #(
@@ -83,19 +84,21 @@ module xh_fifo #(
 
   end else begin : gen_ring
 
+    localparam bit BLOCK_RAM = DEPTH > 128 && WIDTH * DEPTH >= 8192;
+
     localparam int unsigned ADDR_BITS  = $clog2(DEPTH);
     localparam int unsigned LEVEL_BITS = $clog2(DEPTH + 1);
     localparam logic [ADDR_BITS-1:0] LAST = ADDR_BITS'(DEPTH - 1);
 
-    (* ram_style = "distributed" *) logic [WIDTH-1:0] memory [DEPTH];
-
-    logic [ADDR_BITS-1:0] write_q, read_q;
-    logic [LEVEL_BITS-1:0] level_q;
+    logic [ADDR_BITS-1:0] write_q, read_q, read_next;
+    logic [LEVEL_BITS-1:0] level_q;   // of all words, one that waits at the output included
     logic full_q, empty_q;
     logic push, pop;
+    logic read;   // the ring's oldest word leaves it
 
-    assign push = s_valid_i && !full_q;
-    assign pop  = m_ready_i && !empty_q;
+    assign push      = s_valid_i && !full_q;
+    assign pop       = m_ready_i && m_valid_o;
+    assign read_next = (read_q == LAST) ? '0 : read_q + 1'b1;
 
     always_ff @(posedge clk_i) begin
       if (!rst_ni) begin
@@ -106,7 +109,7 @@ module xh_fifo #(
         empty_q <= 1'b1;
       end else begin
         if (push) write_q <= (write_q == LAST) ? '0 : write_q + 1'b1;
-        if (pop) read_q <= (read_q == LAST) ? '0 : read_q + 1'b1;
+        if (read) read_q <= read_next;
         if (push && !pop) begin
           level_q <= level_q + 1'b1;
           full_q  <= level_q == LEVEL_BITS'(DEPTH - 1);
@@ -119,13 +122,51 @@ module xh_fifo #(
       end
     end
 
-    always_ff @(posedge clk_i) begin
-      if (push) memory[write_q] <= s_data_i;
-    end
-
     assign s_ready_o = !full_q;
-    assign m_valid_o = !empty_q;
-    assign m_data_o  = memory[read_q];
+
+    if (BLOCK_RAM) begin : gen_block
+
+      // the memory's own output register is the output; a word is read once it was written
+      logic some_q, valid_q;
+
+      assign read      = some_q && (m_ready_i || !valid_q);
+      assign m_valid_o = valid_q;
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) begin
+          some_q  <= 1'b0;
+          valid_q <= 1'b0;
+        end else begin
+          if (push) some_q <= 1'b1;
+          else if (read) some_q <= read_next != write_q;
+          valid_q <= some_q || (valid_q && !m_ready_i);
+        end
+      end
+
+      xh_ram #(
+        .WIDTH(WIDTH), .DEPTH(DEPTH), .BLOCK_RAM(1'b1)
+      ) i_ram (
+        .clk_i,
+        .write_enable_i(push), .write_address_i(write_q), .write_data_i(s_data_i),
+        .read_enable_i(read), .read_address_i(read_q), .read_data_o(m_data_o)
+      );
+
+      logic unused;
+      assign unused = &{1'b0, empty_q};
+
+    end else begin : gen_distributed
+
+      (* ram_style = "distributed" *) logic [WIDTH-1:0] memory [DEPTH];
+
+      always_ff @(posedge clk_i) begin
+        if (push) memory[write_q] <= s_data_i;
+      end
+
+      assign read      = pop;
+      assign m_valid_o = !empty_q;
+      assign m_data_o  = memory[read_q];
+
+    end
 
   end
 

@@ -155,6 +155,12 @@ module xh_mvu #(
     assign start = HALVED ? start_q >>> 1 : start_q;
     assign init  = acc_t'(start);
 
+    if (START_BITS > ACC_BITS) begin : gen_start_sign
+      // the highest bit of a half is a copy of the one below
+      logic unused;
+      assign unused = start[START_BITS-1];
+    end
+
     always_ff @(posedge clk_i) begin
       if (sum_valid_q && acc_ready) acc_q <= (sum_first_q ? init : acc_q) + addend;
     end

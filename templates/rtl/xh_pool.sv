@@ -11,7 +11,8 @@ module xh_pool #(
   parameter int unsigned TAP_GROUPS      = 4,
   parameter int unsigned WORDS_PER_PIXEL = 1,
   parameter logic [WORDS_PER_PIXEL*LANES-1:0] INVERT = '0,
-  parameter int unsigned BITS            = 1
+  parameter int unsigned BITS            = 1,
+  parameter bit          SIGNED          = 1'b0
 ) (
   input  logic                                clk_i,
   input  logic                                rst_ni,
@@ -30,11 +31,15 @@ module xh_pool #(
     $error("xh_pool: every size must be at least 1");
   end
 
+  if (SIGNED && BITS == 1) begin : gen_bad_sign
+    $error("xh_pool: an element of one bit has no sign");
+  end
+
   if (BITS > 1) begin : gen_codes
 
     xh_code_pool #(
       .LANES(LANES), .BITS(BITS), .TAPS_PER_WORD(TAPS_PER_WORD), .TAP_GROUPS(TAP_GROUPS),
-      .WORDS_PER_PIXEL(WORDS_PER_PIXEL), .INVERT(INVERT)
+      .WORDS_PER_PIXEL(WORDS_PER_PIXEL), .INVERT(INVERT), .SIGNED(SIGNED)
     ) i_code_pool (
       .clk_i, .rst_ni,
       .s_valid_i, .s_ready_o, .s_data_i,

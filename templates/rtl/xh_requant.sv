@@ -35,12 +35,12 @@ module xh_requant #(
   if (LANES < 1 || IN_BITS < 1 || MULTIPLIER_BITS < 1 || ADDEND_BITS < 1) begin : gen_bad_size
     $error("xh_requant: every size must be at least 1");
   end
-  if (OUT_BITS < 1 || OUT_BITS > 30) begin : gen_bad_out
-    $error("xh_requant: OUT_BITS must be 1 to 30");
+  if (OUT_BITS < 1 || OUT_BITS > 32) begin : gen_bad_out
+    $error("xh_requant: OUT_BITS must be 1 to 32");
   end else if (LOW > HIGH) begin : gen_bad_order
     $error("xh_requant: LOW must not exceed HIGH");
-  end else if (LOW < 0 ? LOW < -(1 << (OUT_BITS - 1)) || HIGH >= (1 << (OUT_BITS - 1))
-                       : HIGH >= (1 << OUT_BITS)) begin : gen_bad_range
+  end else if (LOW < 0 ? (LOW >>> (OUT_BITS - 1)) < -1 || (HIGH >>> (OUT_BITS - 1)) > 0
+                       : (HIGH >>> OUT_BITS) > 0) begin : gen_bad_range
     $error("xh_requant: OUT_BITS cannot hold LOW to HIGH");
   end
 
@@ -76,7 +76,7 @@ module xh_requant #(
     logic signed [MULTIPLIER_BITS-1:0] multiplier_q;
     logic signed [ADDEND_BITS-1:0] addend_q, late_addend_q;
     logic signed [PRODUCT_BITS-1:0] product_q;
-    sum_t sum_q;
+    sum_t sum_q, shifted;
     code_t code;
     logic [OUT_BITS-1:0] clamped, out_q;
 
@@ -94,7 +94,12 @@ module xh_requant #(
       if (load[3]) out_q <= clamped;
     end
 
-    assign code = code_t'(sum_q >>> SHIFT);
+    assign shifted = sum_q >>> SHIFT;
+    assign code    = code_t'(shifted);
+
+    // a shift can leave more bits than a code needs, and sign alone above those that it has
+    logic unused;
+    assign unused = ^shifted;
 
     always_comb begin
       clamped = OUT_BITS'(code);

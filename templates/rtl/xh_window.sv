@@ -5,7 +5,8 @@
 // DEPTH words.  For each output pixel the taps leave TAPS_PER_WORD at a time (flattened order
 // ky, kx, the first tap lowest) from as many copies of the ring.  Loops of one output pixel,
 // outermost first: repeats, tap groups, channel words; with CHANNELS_OUTER channel words, tap
-// groups.  A tap on padding reads PAD_WORD and costs no clock.  The writer runs on into the next
+// groups.  With SLICES a pixel's words are that many equal parts, one after another: slices,
+// repeats, tap groups, words of the slice.  A tap on padding reads PAD_WORD and costs no clock.  The writer runs on into the next
 // frame while the reader drains this one.
 //
 // Flow control needs two counters.  Let `written` and `origin` count words from the start of the
@@ -35,7 +36,8 @@ module xh_window #(
   parameter bit          CHANNELS_OUTER  = 1'b0,
   parameter int unsigned DEPTH           = 32,
   parameter bit          BLOCK_RAM       = 1'b0,
-  parameter logic [WORDS_PER_PIXEL*LANES*BITS-1:0] PAD_WORD = '0
+  parameter logic [WORDS_PER_PIXEL*LANES*BITS-1:0] PAD_WORD = '0,
+  parameter int unsigned SLICES          = 1
 ) (
   input  logic                                clk_i,
   input  logic                                rst_ni,
@@ -52,11 +54,13 @@ module xh_window #(
   localparam int unsigned WORD_BITS  = LANES * BITS;
   localparam int unsigned TAPS       = KERNEL_Y * KERNEL_X;
   localparam int unsigned TAP_GROUPS = TAPS / TAPS_PER_WORD;
+  localparam int unsigned SLICE      = (SLICES > 0) ? WORDS_PER_PIXEL / SLICES : 1;   // words of one
 
   // Distances in the stream of words.  A padded window starts before the map, so they are signed:
   // the unsigned parameters go through typed constants first, for a cast alone is read as
   // unsigned by yosys.
   localparam int WORDS    = WORDS_PER_PIXEL;
+  localparam int PART     = SLICE;
   localparam int MAP_Y    = HEIGHT;
   localparam int MAP_X    = WIDTH;
   localparam int TAPS_X   = KERNEL_X;
@@ -103,7 +107,8 @@ module xh_window #(
   endfunction
 
   if (BITS < 1 || LANES < 1 || WORDS_PER_PIXEL < 1 || HEIGHT < 1 || WIDTH < 1 || OUT_HEIGHT < 1
-      || OUT_WIDTH < 1 || STRIDE_Y < 1 || STRIDE_X < 1 || REPEATS < 1 || DEPTH < 1) begin : gen_bad_size
+      || OUT_WIDTH < 1 || STRIDE_Y < 1 || STRIDE_X < 1 || REPEATS < 1 || DEPTH < 1
+      || SLICES < 1) begin : gen_bad_size
     $error("xh_window: every size must be at least 1");
   end
   if (TAPS_PER_WORD < 1 || TAPS % TAPS_PER_WORD != 0) begin : gen_bad_taps
@@ -111,6 +116,9 @@ module xh_window #(
   end
   if (CHANNELS_OUTER && REPEATS != 1) begin : gen_bad_repeats
     $error("xh_window: CHANNELS_OUTER leaves no place for REPEATS");
+  end
+  if (WORDS_PER_PIXEL % ((SLICES > 0) ? SLICES : 1) != 0 || (CHANNELS_OUTER && SLICES != 1)) begin : gen_bad_slices
+    $error("xh_window: SLICES must divide WORDS_PER_PIXEL, and be 1 with CHANNELS_OUTER");
   end
   // farther out a window's origin would free words of the next frame or row before they are read
   if ((OUT_HEIGHT - 1) * STRIDE_Y >= HEIGHT + PAD_TOP || (OUT_WIDTH - 1) * STRIDE_X > WIDTH + PAD_LEFT)
@@ -127,22 +135,24 @@ module xh_window #(
 
   // ------------------------------------------------------------------ loop nest
 
-  localparam int unsigned CHANNEL_BITS = (WORDS_PER_PIXEL > 1) ? $clog2(WORDS_PER_PIXEL) : 1;
+  localparam int unsigned CHANNEL_BITS = (SLICE > 1) ? $clog2(SLICE) : 1;
+  localparam int unsigned SLICE_BITS   = (SLICES > 1) ? $clog2(SLICES) : 1;
   localparam int unsigned GROUP_BITS   = (TAP_GROUPS > 1) ? $clog2(TAP_GROUPS) : 1;
   localparam int unsigned REPEAT_BITS  = (REPEATS > 1) ? $clog2(REPEATS) : 1;
   localparam int unsigned X_BITS       = (OUT_WIDTH > 1) ? $clog2(OUT_WIDTH) : 1;
   localparam int unsigned Y_BITS       = (OUT_HEIGHT > 1) ? $clog2(OUT_HEIGHT) : 1;
 
   logic [CHANNEL_BITS-1:0] channel;
+  logic [SLICE_BITS-1:0] slice;
   logic [GROUP_BITS-1:0] group;
   logic [REPEAT_BITS-1:0] unused_repeat;
   logic [X_BITS-1:0] x;
   logic [Y_BITS-1:0] y;
-  logic last_channel, last_group, last_repeat, last_x, last_y;
+  logic last_channel, last_group, last_repeat, last_slice, last_x, last_y;
   logic issue;   // one output word is read from the ring
-  logic pixel_end, row_end, frame_end;
+  logic slice_end, pixel_end, row_end, frame_end;
 
-  xh_counter #(.COUNT(WORDS_PER_PIXEL)) i_channel (
+  xh_counter #(.COUNT(SLICE)) i_channel (
     .clk_i, .rst_ni, .step_i(issue && (last_group || !CHANNELS_OUTER)),
     .value_o(channel), .last_o(last_channel)
   );
@@ -157,6 +167,10 @@ module xh_window #(
     .value_o(unused_repeat), .last_o(last_repeat)
   );
 
+  xh_counter #(.COUNT(SLICES)) i_slice (
+    .clk_i, .rst_ni, .step_i(issue && slice_end), .value_o(slice), .last_o(last_slice)
+  );
+
   xh_counter #(.COUNT(OUT_WIDTH)) i_x (
     .clk_i, .rst_ni, .step_i(issue && pixel_end), .value_o(x), .last_o(last_x)
   );
@@ -167,9 +181,10 @@ module xh_window #(
 
   // not every geometry asks where it stands
   logic unused;
-  assign unused = &{1'b0, channel, group, x, y};
+  assign unused = &{1'b0, channel, slice, group, x, y};
 
-  assign pixel_end = last_channel && last_group && last_repeat;
+  assign slice_end = last_channel && last_group && last_repeat;
+  assign pixel_end = slice_end && last_slice;
   assign row_end   = pixel_end && last_x;
   assign frame_end = row_end && last_y;
 
@@ -300,10 +315,12 @@ module xh_window #(
   if (PAD_WORD == {WORDS_PER_PIXEL{PAD_WORD[0+:WORD_BITS]}}) begin : gen_uniform_pad
     assign pad = PAD_WORD[0+:WORD_BITS];
   end else begin : gen_pad_words
-    logic [CHANNEL_BITS-1:0] channel_q;
+    localparam int unsigned PAD_BITS = $clog2(WORDS_PER_PIXEL);
+
+    logic [PAD_BITS-1:0] channel_q;   // of all words of the pixel
 
     always_ff @(posedge clk_i) begin
-      if (issue) channel_q <= channel;
+      if (issue) channel_q <= PAD_BITS'(slice) * PAD_BITS'(SLICE) + PAD_BITS'(channel);
     end
 
     assign pad = PAD_WORD[channel_q*WORD_BITS+:WORD_BITS];
@@ -317,6 +334,7 @@ module xh_window #(
 
     localparam addr_t TO_CHANNEL =
         addr_t'(wrap(CHANNELS_OUTER ? TO_FIRST_TAP + 1 : 1));
+    localparam addr_t TO_SLICE = addr_t'(wrap(TO_FIRST_TAP + 1));
     localparam addr_t TO_PIXEL = addr_t'(wrap(BACK + STEP_PIXEL));
     localparam addr_t TO_ROW   = addr_t'(wrap(BACK + STEP_ROW));
     localparam addr_t TO_FRAME = addr_t'(wrap(BACK + STEP_FRAME));
@@ -328,13 +346,14 @@ module xh_window #(
     for (genvar g = 0; g < TAP_GROUPS; g++) begin : gen_to_group
       localparam int unsigned TAP = g * TAPS_PER_WORD + p;
       assign to_group[g*ADDR_BITS+:ADDR_BITS] =
-          addr_t'(wrap(place((TAP + TAPS_PER_WORD) % TAPS) - place(TAP) - (CHANNELS_OUTER ? 0 : WORDS - 1)));
+          addr_t'(wrap(place((TAP + TAPS_PER_WORD) % TAPS) - place(TAP) - (CHANNELS_OUTER ? 0 : PART - 1)));
     end
 
     always_comb begin
       if (frame_end) delta = TO_FRAME;
       else if (row_end) delta = TO_ROW;
       else if (pixel_end) delta = TO_PIXEL;
+      else if (slice_end && SLICES > 1) delta = TO_SLICE;
       else if (CHANNELS_OUTER ? last_group : !last_channel) delta = TO_CHANNEL;
       else delta = to_group[group*ADDR_BITS+:ADDR_BITS];
     end

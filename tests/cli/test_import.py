@@ -76,6 +76,8 @@ def test_what_is_open_is_asked_for(
     )
     refused(called(capsys, "import", checkpoint, "-o", out, "--input", GREY, "--from", "caffe"), "no kind")
     refused(called(capsys, "import", checkpoint, "-o", checkpoint, "--input", GREY), "take the place")
+    refused(called(capsys, "import", checkpoint, "-o", tmp_path, "--input", GREY), "is a folder")
+    refused(called(capsys, "import", checkpoint, "-o", ".", "--input", GREY), "is a folder")
     refused(called(capsys, "import", tmp_path / "absent", "-o", out), "cannot be read")
 
 

@@ -13,22 +13,28 @@ from pathlib import Path
 import pytest
 
 from tests.plan import code_networks
+from tests.plan.graph_networks import GraphMaker, number
 from tests.plan.networks import Conv, Linear, Pool, network
 from xnorhw.board import load_board
 from xnorhw.emit import hls
+from xnorhw.emit.sim import observed_edges, stream_file
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import Pads
 from xnorhw.ir.int_graph import IntGraph, Product
 from xnorhw.ir.types import code
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
 from xnorhw.plan.hls import hls_design
-from xnorhw.plan.model import Plan
+from xnorhw.plan.model import ForkUnit, Plan
 
 GOLDEN = {
     name: Path(__file__).parent / f"{name.removesuffix('.cpp')}.golden.cpp"
     for name in ("accel.cpp", "accel_stages.cpp")
 }
 GOLDEN_CODES = Path(__file__).parent / "accel_stages_codes.golden.cpp"
+GOLDEN_BRANCHES = {
+    name: Path(__file__).parent / f"{name.removesuffix('.cpp')}_branches.golden.cpp" for name in GOLDEN
+}
+BRANCHES = r"\nvoid \w+_(fork|add|concat|abs_sum|multiply|pool0)\("
 ROOT = Path(__file__).resolve().parents[2]
 KEYWORDS = {"int", "for", "const", "void", "bool", "if", "else", "while", "return", "class", "template"}
 
@@ -86,12 +92,54 @@ def test_text_of_codes_is_that_which_was_read_and_approved() -> None:
     assert text == GOLDEN_CODES.read_text(encoding="utf-8")
 
 
-def test_the_approved_text_shows_every_kind_of_stage(built: tuple[Plan, IntGraph]) -> None:
+def with_branches() -> tuple[Plan, IntGraph]:
+    """Codes concatenated with others, numbers added to codes and signs, sums times an input scale."""
+    maker = GraphMaker((3, 4, 4), number(5), seed=5)
+    maker.at(maker.scaled(2))
+    few = maker.coded(code_networks.Levels(2))
+    maker.conv(2, kernel=1)
+    maker.at(maker.cat(few, maker.coded(code_networks.Levels(2)))).sign()
+    signs = maker.last
+    maker.conv(4, groups=2)
+    maker.sum(maker.grid(5, 1), signs)
+    maker.half("max")
+    maker.grid(4)
+    maker.sign()
+    maker.dense(2)
+    graph = maker.graph()
+    return make_plan(graph, load_board("pynq-z2"), target_fps=50_000.0), graph
+
+
+@pytest.fixture(scope="module")
+def branched() -> tuple[Plan, IntGraph]:
+    return with_branches()
+
+
+@pytest.mark.parametrize("name", GOLDEN_BRANCHES)
+def test_text_of_branches_is_that_which_was_read_and_approved(
+    branched: tuple[Plan, IntGraph], name: str
+) -> None:
+    """Of the stages those that the other texts do not show."""
+    text = hls.files(*branched)[f"hls/{name}"]
+    if name == "accel_stages.cpp":
+        blocks = re.findall(r"^//[^\n]*\nvoid \w+\(.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+        text = "\n".join(block for block in blocks if re.search(BRANCHES, block))
+    if os.environ.get("XNORHW_REFRESH"):
+        GOLDEN_BRANCHES[name].write_text(text, encoding="utf-8", newline="\n")
+    assert text == GOLDEN_BRANCHES[name].read_text(encoding="utf-8")
+
+
+def test_the_approved_text_shows_every_kind_of_stage(
+    built: tuple[Plan, IntGraph], branched: tuple[Plan, IntGraph]
+) -> None:
     kinds = {stage.kind for stage in hls_design(built[0]).stages}
     assert kinds == {"convert", "codes", "lines", "taps", "replay", "matrix", "pool"}
     more = hls_design(with_codes()[0]).stages
     assert {stage.kind for stage in more} >= {"planes", "terms", "levels", "requant", "sum_pool"}
     assert {stage.unit.bits for stage in more if stage.kind == "pool"} == {2}
+    branches = hls_design(branched[0]).stages
+    assert {s.kind for s in branches} >= {"fork", "add", "concat", "abs_sum", "multiply", "codes"}
+    assert {s.unit.signed for s in branches if s.kind == "pool"} == {True}
 
 
 def test_text_is_clean(built: tuple[Plan, IntGraph]) -> None:
@@ -119,21 +167,40 @@ def functions(text: str) -> list[str]:
     return re.findall(r"^void (\w+)\(", text, re.MULTILINE)
 
 
-def test_every_stage_is_declared_written_and_called_once(built: tuple[Plan, IntGraph]) -> None:
-    files = hls.files(*built)
+@pytest.mark.parametrize("network", ["built", "branched"])
+def test_every_stage_is_declared_written_and_called_once(
+    network: str, request: pytest.FixtureRequest
+) -> None:
+    plan, graph = request.getfixturevalue(network)
+    files, design = hls.files(plan, graph), hls_design(plan)
     declared = functions(files["hls/accel_stages.h"])
     assert declared == functions(files["hls/accel_stages.cpp"])
     top = files["hls/accel.cpp"]
-    calls = re.findall(r"^  accel_stages::(\w+)\((\w+), (\w+)\);", top, re.MULTILINE)
-    assert [name for name, _, _ in calls] == declared
-    assert [source for _, source, _ in calls] == ["s_axis", *(target for _, _, target in calls[:-1])]
-    assert calls[-1][2] == "m_axis"
+    calls = re.findall(r"^  accel_stages::(\w+)\(([\w, ]+)\);", top, re.MULTILINE)
+    assert [name for name, _ in calls] == declared
     streams = re.findall(r"^  hls::stream<ap_uint<(\d+)>, (\d+)> (\w+)\(\"(\w+)\"\);", top, re.MULTILINE)
-    design = hls_design(built[0])
     assert [(int(w), int(d)) for w, d, _, _ in streams] == [(s.width, s.depth) for s in design.streams]
-    assert [(v, n) for _, _, v, n in streams] == [(target, target) for _, _, target in calls[:-1]]
+    names = [name for _, _, name, _ in streams]
+    assert [said for *_, said in streams] == names and len(set(names)) == len(names)
     pragmas = re.findall(r"^#pragma HLS STREAM variable=(\w+) depth=(\d+) type=fifo$", top, re.MULTILINE)
     assert pragmas == [(variable, depth) for _, depth, variable, _ in streams]
+    # each stream goes from one call to one behind it, as the design says
+    named = dict(zip(design.streams, names, strict=True))
+    named |= {design.stages[0].source: "s_axis", design.stages[-1].target: "m_axis"}
+    passed = [[named[s] for s in (*stage.sources, *stage.targets)] for stage in design.stages]
+    assert [arguments.split(", ") for _, arguments in calls] == passed
+
+
+def test_observed_streams_are_the_plans(branched: tuple[Plan, IntGraph]) -> None:
+    """Also those that a fork reads: a tensor is seen once, in front of its copies."""
+    plan, _ = branched
+    found = hls.observed_streams(plan)
+    assert [one.file for one in found] == [stream_file(plan, name) for name in observed_edges(plan)]
+    streams = dict(zip((one.stream for one in found), observed_edges(plan).values(), strict=True))
+    assert len(streams) == len(found)
+    forked = [one for one in found if isinstance(plan.unit(streams[one.stream].target), ForkUnit)]
+    assert forked and all(one.stream.endswith("_fork_in") for one in forked)
+    assert all(one.width == edge.stream.width for one, edge in zip(found, streams.values(), strict=True))
 
 
 # --- names -------------------------------------------------------------------------------------

@@ -80,6 +80,12 @@ def test_our_own_file_is_not_foreign(tmp_path: Path) -> None:
     assert not is_foreign(tmp_path / "absent") and not is_foreign(tmp_path)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(xnorhw.ModelError, match="no regular file"):
+        read_foreign(tmp_path / "pipe")
+
+
 def test_load_says_where_its_options_go(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save(binarynet.Mnist(16).state_dict(), path)

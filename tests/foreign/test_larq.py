@@ -263,6 +263,17 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         assert "damaged" in _refused(path) or "describes" in _refused(path)
 
 
+def test_an_array_larger_than_its_file_is_not_read(tmp_path: Path) -> None:
+    path = mixed().write(tmp_path / "net.h5")
+    with h5py.File(path, "a") as file:
+        group = file["model_weights"]
+        layer = group[group.attrs["layer_names"][0]]
+        name = layer.attrs["weight_names"][0]
+        del layer[name]
+        layer.create_dataset(name, (1 << 20, 1 << 20), "f4", chunks=True)
+    assert "as no trained network does" in _refused(path)
+
+
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = mixed().write(tmp_path / "net.h5")
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +171,18 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.npy").rename(tmp_path / "renamed.npz")
     assert "no .npz" in _refused(tmp_path / "renamed.npz", kind="lasagne")
     assert "cannot be read" in _refused(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize("kind", ["lasagne", "xnor-net-pytorch"])
+def test_a_bomb_is_not_unpacked(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("arr_0.npy", bytes(1 << 20))
+    packed = path.read_bytes()
+    # the directory alone says 2 GB: nothing may be unpacked to find out
+    assert packed.count(struct.pack("<I", 1 << 20)) == 2
+    path.write_bytes(packed.replace(struct.pack("<I", 1 << 20), struct.pack("<I", 1 << 31)))
+    assert "as no trained network does" in _refused(path, kind=kind)
 
 
 class _Runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,19 @@ def test_the_verb(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (tmp_path / "net.onnx").read_bytes() == (files / "signs.onnx").read_bytes()
     out = tmp_path / "no" / "net.onnx"
     refused(called(capsys, "export", files / "signs.pt", "-o", out), "cannot be written", "net.onnx")
+    refused(called(capsys, "export", files / "signs.pt", "-o", "."), "is a folder")
+    again = tmp_path / "net.onnx"
+    refused(called(capsys, "export", again, "-o", again), "take the place")
+
+
+def test_an_interrupted_export_leaves_nothing(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    model = load(files / "signs.pt")
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.export(tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -133,6 +133,21 @@ def test_operations_outside_of_the_vocabulary(op: str, words: str, tmp_path: Pat
         in_the_middle(op)(tmp_path)
 
 
+@pytest.mark.parametrize(("make", "op", "name", "value"), [
+    (onnx_nets.qcdq, "Conv", "pads", [1, 2, 3]),
+    (onnx_nets.qcdq, "Conv", "pads", "x"),
+    (onnx_nets.qkeras, "Transpose", "perm", 1.5),
+])  # fmt: skip
+def test_attributes_of_another_kind(make: Any, op: str, name: str, value: Any, tmp_path: Path) -> None:
+    proto = make()
+    node = next(n for n in proto.graph.node if n.op_type == op)
+    attribute = next(a for a in node.attribute if a.name == name)
+    attribute.CopyFrom(helper.make_attribute(name, value))
+    said = next(text for net, text in onnx_nets.NETS.values() if net is make)
+    with pytest.raises(ModelError, match=f"{op}|axes|shape"):
+        read(written(proto, tmp_path), said)
+
+
 def test_a_domain_that_nobody_knows(tmp_path: Path) -> None:
     proto = onnx_nets.brevitas_torchscript()
     proto.graph.node[3].domain = "com.example"

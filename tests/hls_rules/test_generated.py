@@ -10,6 +10,7 @@ import pytest
 from tests.hls_rules import check
 from tests.hls_rules.planted import rules
 from tests.plan.code_cases import CASES
+from tests.plan.graph_networks import CASES as GRAPHS
 from tests.plan.networks import Conv, Layer, Linear, Pool, dense, digits, network, street_view
 from xnorhw.board import load_board
 from xnorhw.emit import hls
@@ -23,8 +24,8 @@ def graph(name: str) -> IntGraph:
     """A network that shows what the name says."""
     if name in ("digits", "street_view", "dense"):
         return {"digits": digits, "street_view": street_view, "dense": dense}[name]()
-    if name in CASES:
-        return CASES[name]()[0]
+    if name in CASES or name in GRAPHS:
+        return (CASES | GRAPHS)[name]()[0]
     layers: dict[str, tuple[tuple[int, int, int], list[Layer], int]] = {
         "dilated": ((3, 9, 11), [Conv(8, dilation=(2, 2)), Linear(10)], 8),
         "strided": ((2, 11, 13), [Conv(8, (3, 2), stride=(2, 3)), Conv(4, (1, 1)), Linear(3)], 8),
@@ -44,6 +45,7 @@ NAMES = (
     *("digits", "street_view", "dense", "dilated", "strided", "padded", "pad of ones", "overlapping pool"),
     *("ceiling pool", "ends in sums", "one pixel", "wide row"),
     *CASES,
+    *GRAPHS,
 )
 
 
@@ -62,7 +64,10 @@ def test_the_fastest_folding_keeps_the_rules(name: str) -> None:
     assert check(dict(sources(name))) == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("street_view", "dense")])
+SLOW = [name for name in NAMES if name not in ("street_view", "dense") and name not in GRAPHS]
+
+
+@pytest.mark.parametrize("name", [*SLOW, "groups", "input scales", "numbers"])
 def test_a_slow_folding_keeps_the_rules(name: str) -> None:
     assert check(dict(sources(name, 50.0))) == []
 
@@ -155,9 +160,34 @@ def test_planted_faults_in_codes(name: str, rule: str, old: str, new: str) -> No
     assert_noticed(name, rule, "accel_stages.cpp", old, new)
 
 
+JOINED = r"(accel_stages::(?:\w+_add|\w+_concat)\()(\w+), (\w+),"
+
+
+STAGES = "accel_stages.cpp"
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "file", "old", "new"),
+    [
+        # a stream with two readers, and one with none
+        ("residual", "stream-consumer", "accel.cpp", JOINED, r"\1\2, \2,"),
+        # a stage that reads what one behind it writes
+        ("residual", "feedback", "accel.cpp", r"(  accel_stages::\w+_fork\(.*\n)((?:.*\n)+?)(\})", r"\2\1\3"),
+        ("residual", "stream-producer", STAGES, r"target1\.write\(value\);", ""),
+        ("residual", "stream-count", STAGES, r"target1(\.write\(value\);)", r"target1\1 target1\1"),
+        ("fire", "stream-consumer", STAGES, r"value = source1\.read\(\);", "value = source0.read();"),
+        ("fire", "stream-count", STAGES, r"(value = source1\.read\(\);)", r"\1 \1"),
+        ("input scales", "carried", STAGES, r"total \+= sum;", "total = total * 3 + sum;"),
+        ("input scales", "carried", STAGES, r"held = factor;", "held = factor * factor;"),
+    ],
+)
+def test_planted_faults_in_branches(name: str, rule: str, file: str, old: str, new: str) -> None:
+    assert_noticed(name, rule, file, old, new)
+
+
 def assert_noticed(name: str, rule: str, file: str, old: str, new: str) -> None:
     """The rules find ``old`` replaced by ``new`` in the sources of a network."""
-    texts = dict(sources(name, 2000.0 if name in CASES else None))
+    texts = dict(sources(name, 2000.0 if name in CASES else 50.0 if name in GRAPHS else None))
     changed, count = re.subn(old, new, texts[file], count=1)
     assert count == 1, f"{file} has no {old}"
     assert rule in rules(check({**texts, file: changed}))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import xnorhw
+from benchmarks import zoo as zoo_benchmark
 from benchmarks.varied import varied
 from xnorhw import nn as xnn
 from xnorhw.check.torch_link import check_torch
@@ -179,3 +180,21 @@ def test_sentibank_gives_its_feature_by_name(tmp_path: Path) -> None:
     assert tensors["fc7"].reshape(2, -1).shape == (2, 4096) and len(np.unique(tensors["fc7"])) > 100
     model = xnorhw.load(tmp_path / "net.pt")
     assert np.array_equal(model.trace(model.samples)["fc7"], tensors["fc7"].reshape(2, -1))
+
+
+def test_the_benchmark_says_why_there_is_no_rtl(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(*_: object) -> None:
+        raise XnorhwError("it has no unit", module="conv2", remedy="Use another")
+
+    monkeypatch.setattr(zoo_benchmark, "small_plan", refusing)
+    line = zoo_benchmark.run("digits", None, 1, 0, True)
+    assert line.links["c"].endswith(" 0 differ") and "rtl" not in line.links
+    assert line.chip.startswith("fits pynq-z2, ") and "no RTL: conv2: it has no unit" in line.chip
+
+
+@pytest.mark.long
+def test_the_benchmark_takes_a_whole_network_through_rtl() -> None:
+    line = zoo_benchmark.run("digits", None, 2, 0, True)
+    assert set(line.links) == {"golden", "c", "hls", "rtl"}
+    assert all(found.endswith(" 0 differ") for found in line.links.values())
+    assert "; compared: " in line.chip and line.chip.endswith(" clocks a frame, pynq-z2")

@@ -35,6 +35,7 @@ __all__ = [
     "Dense",
     "Layer",
     "Levels",
+    "Maker",
     "Max",
     "Multiply",
     "Values",
@@ -89,6 +90,7 @@ class Conv:
     coefficients: tuple[int, ...] = (1,)
     planes: tuple[int, ...] = ()
     codes: Codes | None = Levels()
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,12 @@ class Average:
 Layer = Union[Conv, Dense, Max, Average]
 
 
-class _Maker:
+class Maker:
+    """Appends nodes to a graph: each reads ``last``, which is then what it made."""
+
     def __init__(self, shape: tuple[int, int, int], kind: IntType, seed: int, frames: int) -> None:
         self.rng = np.random.default_rng(seed)
-        encoding = "bipolar" if kind.is_bipolar else "code"
+        encoding = kind.encoding.value if kind.encoding in (Encoding.BIPOLAR, Encoding.TWOS) else "code"
         self.declared = Input(shape, kind.bits, kind.signed, encoding=encoding)
         self.first = self.last = Tensor("input", shape, kind)
         low, high = kind.min, kind.max
@@ -157,15 +161,16 @@ class _Maker:
         else:
             geometry = WindowGeometry(layer.kernel, layer.stride, layer.pads)
         planes = layer.planes or (None,) * len(layer.coefficients)
-        shape = (layer.outputs, channels, *geometry.kernel)
+        groups = layer.groups if isinstance(layer, Conv) else 1
+        shape = (layer.outputs, channels // groups, *geometry.kernel)
         terms = tuple(
             Term(c, self.rng.choice(np.array([-1, 1], np.int8), shape), plane)
             for c, plane in zip(layer.coefficients, planes, strict=True)
         )
-        most = channels * geometry.taps * max(abs(kind.min), abs(kind.max))
+        most = channels // groups * geometry.taps * max(abs(kind.min), abs(kind.max))
         most *= sum(map(abs, layer.coefficients))
         out = (layer.outputs, *geometry.output_size(height, width))
-        self.add(name, Product(terms, geometry, 1, 0), out, type_for_range(-most, most))
+        self.add(name, Product(terms, geometry, groups, 0), out, type_for_range(-most, most))
 
     def codes(self, name: str, codes: Codes) -> None:
         sums = self.values()
@@ -223,7 +228,7 @@ def network(
     frames: int = 4,
 ) -> tuple[IntGraph, Values]:
     """The graph, and frames [N, C, H, W] of input values; the last layer's codes are left out."""
-    maker = _Maker(shape, kind, seed, frames)
+    maker = Maker(shape, kind, seed, frames)
     for i, layer in enumerate(layers):
         if isinstance(layer, Max | Average):
             maker.pool(f"pool{i}", layer)

@@ -15,8 +15,8 @@ from xnorhw.emit.sim import observed_edges
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, check_folding, folding_of, make_plan
 from xnorhw.plan.geometry import legal_simd, legal_taps
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import LevelUnit, Plan, PlaneUnit, PoolUnit, RequantUnit, SumPoolUnit, TermsUnit
+from xnorhw.plan.stages import chip_layers
 
 BOARD = load_board("pynq-z2")
 

@@ -24,7 +24,7 @@ from xnorhw.plan import (
 )
 from xnorhw.plan.folding import simd_hint
 from xnorhw.plan.geometry import layer_shape, legal_simd
-from xnorhw.plan.layers import chip_layers
+from xnorhw.plan.stages import chip_layers
 
 GRAPH = digits()
 FOLDING = Folding(

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import fields, replace
-from itertools import pairwise
+from dataclasses import fields
 from typing import get_args
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from tests.plan.code_cases import CASES
+from tests.plan.graph_networks import CASES as GRAPHS
 from tests.plan.networks import Conv, Linear, Pool, dense, digits, network, street_view
 from xnorhw import resources
 from xnorhw.board import board_names, load_board
 from xnorhw.emit.wiring import _KINDS
 from xnorhw.ir.errors import FitError
-from xnorhw.ir.geometry import Pads, WindowGeometry
+from xnorhw.ir.geometry import Pads
 from xnorhw.ir.types import code
 from xnorhw.plan import Folding, LayerFolding, make_plan
 from xnorhw.plan.geometry import WIDEST_WORD
 from xnorhw.plan.hls import hls_design
-from xnorhw.plan.hls_depth import LATENCY, line_buffer_depth
 from xnorhw.plan.hls_model import (
+    AbsSum,
+    Add,
     Codes,
+    Concat,
     Convert,
+    Fork,
     HlsDesign,
     Levels,
     Lines,
     Matrix,
+    Multiply,
     Planes,
     Replay,
     Requant,
@@ -41,19 +43,19 @@ from xnorhw.plan.hls_model import (
 )
 from xnorhw.plan.hls_model import Pool as PoolStage
 from xnorhw.plan.model import (
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
     Converter,
-    Edge,
-    Fifo,
-    Frame,
-    Job,
+    ForkUnit,
     LevelUnit,
     MatrixUnit,
+    MultiplyUnit,
     Plan,
     PlaneUnit,
     PoolUnit,
     RequantUnit,
     StartRom,
-    Stream,
     SumPoolUnit,
     TermsUnit,
     Unit,
@@ -86,7 +88,7 @@ PLANS = [
     "mixed on pynq-z2",
     "mixed on zcu104",
     "mixed slow",
-    *(f"{name} on pynq-z2" for name in CASES),
+    *(f"{name} on pynq-z2" for name in (*CASES, *GRAPHS)),
 ]
 
 
@@ -95,8 +97,8 @@ def plan_of(name: str) -> Plan:
     if name == "mixed slow":
         return make_plan(MIXED, load_board("pynq-z2"), folding=SLOW)
     network_name, _, board = name.rpartition(" on ")
-    graph = CASES[network_name]()[0] if network_name in CASES else MAKERS[network_name]()
-    return make_plan(graph, load_board(board))
+    made = CASES.get(network_name) or GRAPHS.get(network_name)
+    return make_plan(made()[0] if made else MAKERS[network_name](), load_board(board))
 
 
 STAGES: dict[type, set[type]] = {
@@ -111,6 +113,11 @@ STAGES: dict[type, set[type]] = {
     RequantUnit: {Requant},
     SumPoolUnit: {SumPool},
     PoolUnit: {PoolStage},
+    ForkUnit: {Fork},
+    AddUnit: {Add},
+    ConcatUnit: {Concat},
+    AbsSumUnit: {AbsSum},
+    MultiplyUnit: {Multiply},
 }
 """The stages that a unit becomes; ROMs are arrays of the stage that reads them."""
 OF_EDGES = {Codes}
@@ -175,8 +182,27 @@ def test_every_unit_of_a_plan_has_one_form(name: str) -> None:
 # --- neighbours ------------------------------------------------------------------------------
 
 
-def words(stage: Stage) -> tuple[int, int]:
-    """Words a frame in and out, from the stage's own numbers."""
+Ports = tuple[list[int], list[int]]
+
+
+def words(stage: Stage) -> Ports:
+    """Words a frame of each stream in and out, from the stage's own numbers."""
+    if isinstance(stage, Fork):
+        return [stage.words], [stage.words] * stage.unit.copies
+    if isinstance(stage, Add):
+        return [stage.words] * len(stage.unit.in_bits), [stage.words]
+    if isinstance(stage, Concat):
+        return [stage.pixels * n for n in stage.unit.words], [stage.pixels * sum(stage.unit.words)]
+    if isinstance(stage, AbsSum):
+        return [stage.pixels * stage.unit.words_per_pixel], [stage.pixels]
+    if isinstance(stage, Multiply):
+        values = stage.pixels * stage.unit.words_per_pixel
+        return [values, stage.pixels], [values]
+    taken, given = _words(stage)
+    return [taken], [given]
+
+
+def _words(stage: Stage) -> tuple[int, int]:
     if isinstance(stage, Convert):
         return stage.packets * stage.in_words, stage.packets * stage.out_words
     if isinstance(stage, Codes):
@@ -205,8 +231,27 @@ def words(stage: Stage) -> tuple[int, int]:
     return given * stage.unit.tap_groups, given
 
 
-def widths(stage: Stage) -> tuple[int, int]:
-    """Bits of a word in and out, from the stage's own numbers."""
+def widths(stage: Stage) -> Ports:
+    """Bits of a word of each stream in and out, from the stage's own numbers."""
+    if isinstance(stage, Fork):
+        return [stage.unit.width], [stage.unit.width] * stage.unit.copies
+    if isinstance(stage, Add):
+        return [stage.unit.lanes * bits for bits in stage.unit.in_bits], [
+            stage.unit.lanes * stage.unit.out_bits
+        ]
+    if isinstance(stage, Concat):
+        width = stage.unit.lanes * stage.unit.bits
+        return [width] * len(stage.unit.words), [width]
+    if isinstance(stage, AbsSum):
+        return [stage.unit.lanes * stage.unit.in_bits], [stage.unit.out_bits]
+    if isinstance(stage, Multiply):
+        unit = stage.unit
+        return [unit.lanes * unit.in_bits, unit.factor_bits], [unit.lanes * unit.out_bits]
+    taken, given = _widths(stage)
+    return [taken], [given]
+
+
+def _widths(stage: Stage) -> tuple[int, int]:
     if isinstance(stage, Convert):
         return stage.in_bits, stage.out_bits
     if isinstance(stage, Codes):
@@ -233,13 +278,21 @@ def widths(stage: Stage) -> tuple[int, int]:
 def test_neighbours_agree(name: str) -> None:
     plan = plan_of(name)
     design = hls_design(plan)
+    waiting = {design.stages[0].source}
     for stage in design.stages:
-        assert (stage.source.words, stage.target.words) == words(stage), stage.name
-        assert (stage.source.width, stage.target.width) == widths(stage), stage.name
-        assert stage.cycles >= max(words(stage)), stage.name
-        assert stage.source.name == stage.name
-    for before, behind in pairwise(design.stages):
-        assert before.target == behind.source
+        streams = stage.sources, stage.targets
+        assert tuple([s.words for s in side] for side in streams) == words(stage), stage.name
+        assert tuple([s.width for s in side] for side in streams) == widths(stage), stage.name
+        assert stage.cycles >= max(sum(words(stage), [])), stage.name
+        assert [(s.name, s.port) for s in stage.sources] == [
+            (stage.name, i) for i in range(len(stage.sources))
+        ]
+        # each stream is read once, behind the stage that writes it, which does so once
+        assert waiting >= set(stage.sources) and not waiting & set(stage.targets), stage.name
+        waiting = waiting - set(stage.sources) | set(stage.targets)
+    assert waiting == {design.stages[-1].target}
+    assert set(design.streams) == {s for stage in design.stages[1:] for s in stage.sources}
+    assert len(set(design.streams)) == len(design.streams)
     assert all(stream.depth >= 2 for stream in design.streams)
     first, last = design.stages[0].source, design.stages[-1].target
     assert (first.width, first.words) == (plan.input_frame.beat_bits, plan.input_frame.beats)
@@ -249,7 +302,12 @@ def test_neighbours_agree(name: str) -> None:
         "output",
     )
     observed = [edge.observed for edge in plan.edges if edge.observed]
-    assert [stage.target.observed for stage in design.stages if stage.target.observed] == observed
+    streams = [stream for stage in design.stages for stream in (*stage.sources[:1], *stage.targets)]
+    assert {stream.observed for stream in streams if stream.observed} == set(observed)
+    for stream in design.streams:
+        if stream.observed:
+            (edge,) = (edge for edge in plan.edges if edge.observed == stream.observed)
+            assert (stream.tensor, stream.width) == (edge.stream.tensor, edge.stream.width)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -264,7 +322,7 @@ def test_a_frame_takes_as_long_as_in_rtl_but_for_the_lines(name: str) -> None:
         slowest = max(design.stages, key=lambda s: s.cycles)
         assert isinstance(slowest, Lines)
         assert design.cycles_per_frame == slowest.cycles
-        mapped = words(slowest)[0]
+        ((mapped,), _) = words(slowest)
         # where pools of codes overlap, their window in the RTL can take longer than the map's words
         overlapping = name.startswith("15 levels, pools that overlap")
         assert rtl > mapped if overlapping else rtl == mapped
@@ -296,129 +354,3 @@ def test_too_wide_a_word_names_its_layer(layer: Conv, channels: int, simd: int, 
     with pytest.raises(FitError, match=f"words of {bits} bits") as caught:
         wide(layer, channels, simd)
     assert caught.value.module == "layer0" and "folding.json" in caught.value.remedy
-
-
-# --- depths ------------------------------------------------------------------------------------
-
-
-def alone(unit: Window) -> HlsDesign:
-    """A window between the core's ports."""
-    base = plan_of("mixed slow")
-    taken = Stream(
-        "input", unit.lanes, unit.bits, unit.lanes * unit.words_per_pixel, unit.height * unit.width
-    )
-    out = unit.lanes * unit.taps_per_word
-    given = Stream("output", out, unit.bits, out, unit.out_height * unit.out_width * unit.out_words_per_pixel)
-    plan = replace(
-        base,
-        units=(unit,),
-        edges=(
-            Edge("input", unit.name, "data", taken, Fifo(0)),
-            Edge(unit.name, "output", "data", given, Fifo(0)),
-        ),
-        jobs=(Job("layer", unit.name, (), "input", "output"),),
-        input_frame=Frame(taken.width, taken.words, taken.words, taken.width),
-        output_frame=Frame(given.width, given.words, given.words, given.width),
-    )
-    return hls_design(plan)
-
-
-@st.composite
-def windows(draw: st.DrawFn) -> Window:
-    def pair(low: int, high: int) -> tuple[int, int]:
-        return draw(st.integers(low, high)), draw(st.integers(low, high))
-
-    kernel = pair(1, 3)
-    pads = Pads(*(draw(st.integers(0, kernel[axis] - 1)) for axis in (1, 1, 0, 0)))
-    geometry = WindowGeometry(kernel, pair(1, 3), pads, pair(1, 2))
-    size = pair(1, 7)
-    out = geometry.output_size(*size)
-    assume(min(out) >= 1)
-    taps = draw(st.sampled_from([t for t in range(1, geometry.taps + 1) if geometry.taps % t == 0]))
-    outer = draw(st.booleans())
-    repeats = 1 if outer else draw(st.integers(1, 4))
-    assume(repeats * geometry.taps > taps)
-    replays = kernel == (1, 1) and geometry.stride == (1, 1) or (kernel == size and taps == 1)
-    assume(outer or pads.any() or not replays)
-    return Window(
-        "window", 1, 1, draw(st.integers(1, 3)), *size, geometry, *out, taps, repeats, outer, 99, "0"
-    )
-
-
-def turns(lines: Lines, taps: Taps) -> tuple[list[bool], list[bool]]:
-    """Whether each turn of the lines gives a window word, and each of the taps takes one."""
-    unit = lines.window
-    row = lines.step_row + (unit.out_width - 1) * lines.step_pixel
-    places = {
-        lines.first + y * row + x * lines.step_pixel
-        for y in range(unit.out_height)
-        for x in range(unit.out_width)
-    }
-    gives = [p in places for p in range(lines.positions) for _ in range(taps.words)]
-    if taps.words_outer:
-        pixel = [group == 0 for _ in range(taps.words) for group in range(taps.groups)]
-    else:
-        rounds = range(taps.repeats * taps.groups)
-        pixel = [number == 0 for number in rounds for _ in range(taps.words)]
-    return gives, pixel * taps.pixels
-
-
-def pace(gives: list[bool], takes: list[bool], depth: int, frames: int = 8) -> float:
-    """Clocks a frame of the two processes, clock by clock, in the later half of ``frames``.
-
-    A word can be taken ``LATENCY - 1`` clocks after it was given, its place be used again a
-    clock after that.
-    """
-    given: list[int] = []
-    taken: list[int] = []
-    ends: list[int] = []
-    at_lines = at_taps = clock = 0
-    while len(ends) < frames:
-        room = len(given) < depth or (len(taken) > len(given) - depth and taken[len(given) - depth] < clock)
-        lines_go = at_lines < frames * len(gives) and (room or not gives[at_lines % len(gives)])
-        there = len(given) > len(taken) and given[len(taken)] + LATENCY - 1 <= clock
-        taps_go = there or not takes[at_taps % len(takes)]
-        if taps_go:
-            if takes[at_taps % len(takes)]:
-                taken.append(clock)
-            at_taps += 1
-            if at_taps % len(takes) == 0:
-                ends.append(clock)
-        if lines_go:
-            if gives[at_lines % len(gives)]:
-                given.append(clock)
-            at_lines += 1
-        clock += 1
-        assert lines_go or taps_go or clock < 100 * frames * (len(gives) + len(takes)), "they stand still"
-    half = frames // 2
-    return (ends[-1] - ends[half - 1]) / (frames - half)
-
-
-@settings(derandomize=True, deadline=None, max_examples=300, database=None)
-@given(windows())
-def test_the_depth_between_lines_and_taps_is_enough_and_no_waste(unit: Window) -> None:
-    """With the depth neither waits for the other; with two words less one does, in most with one less."""
-    lines, taps = alone(unit).stages
-    assert isinstance(lines, Lines) and isinstance(taps, Taps)
-    depth = lines.target.depth
-    assert depth == line_buffer_depth(unit, lines.first, lines.step_row, lines.cycles)
-    gives, takes = turns(lines, taps)
-    assert (len(gives), len(takes)) == (lines.cycles, taps.cycles)
-    best = max(len(gives), len(takes))
-    assert pace(gives, takes, depth) == best
-    if depth > 3:
-        assert pace(gives, takes, depth - 2) > best
-
-
-@pytest.mark.parametrize(("taps", "repeats", "words"), [(3, 1, 1), (9, 2, 1), (9, 4, 2)])
-def test_the_depth_is_the_least_on_a_padded_map(taps: int, repeats: int, words: int) -> None:
-    """The usual window: the taps' even pace against the lines' bursts."""
-    geometry = WindowGeometry((3, 3), (1, 1), SAME)
-    unit = Window("window", 1, 8, words, 8, 8, geometry, 8, 8, taps, repeats, False, 99, "0")
-    lines, serial = alone(unit).stages
-    assert isinstance(lines, Lines) and isinstance(serial, Taps)
-    gives, takes = turns(lines, serial)
-    best, depth = max(len(gives), len(takes)), lines.target.depth
-    assert depth > 2
-    assert pace(gives, takes, depth) == best
-    assert pace(gives, takes, depth - 1) > best

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plan.graph_networks import GraphMaker, number
 from tests.plan.networks import Conv, Linear, Pool, digits, network
 from xnorhw.board import load_board
 from xnorhw.ir.errors import ModelError
@@ -31,7 +32,9 @@ from xnorhw.ir.int_graph import (
 )
 from xnorhw.ir.types import BIPOLAR, Encoding, IntType, code, type_for_range
 from xnorhw.plan import make_plan
-from xnorhw.plan.layers import chip_input, chip_layers, chip_output
+from xnorhw.plan.geometry import layer_shape, legal_pe, legal_simd
+from xnorhw.plan.layers import ChipJoin, ChipLayer
+from xnorhw.plan.stages import chip_input, chip_layers, chip_output, chip_stages
 
 SAME = Pads(1, 1, 1, 1)
 
@@ -63,11 +66,14 @@ def test_lookups_at_the_front_run_on_the_host() -> None:
     assert chip_layers(graph)[0].act.bits == 4
 
 
-def test_grouped_products_are_refused() -> None:
-    graph = changed(network((4, 4, 4), [Conv(4), Linear(3)]), 0, groups=2)
-    with pytest.raises(ModelError, match="groups") as caught:
-        chip_layers(graph)
-    assert caught.value.module == "layer0"
+def test_groups_divide_the_channels() -> None:
+    maker = GraphMaker((6, 4, 4), BIPOLAR)
+    maker.conv(9, groups=3)
+    layer = chip_layers(maker.graph())[0]
+    assert (layer.groups, layer.slice_channels, layer.macs) == (3, 2, 16 * 9 * 2 * 9)
+    assert legal_pe(layer) == [1, 3] and legal_simd(layer) == [1, 2, 6, 18]
+    shape = layer_shape(layer, 3, 1)
+    assert (shape.slices, shape.groups, shape.words_per_pixel, shape.folds) == (3, 3, 6, 18)
 
 
 def test_terms_are_weighed_behind_the_matrix_unit() -> None:
@@ -176,9 +182,13 @@ def test_a_sum_pool_is_followed_by_codes() -> None:
     pool = graph.nodes[2]
     sums = replace(pool.output, type=type_for_range(-4, 4))
     average = replace(pool, op=SumPool(WindowGeometry((2, 2), (2, 2))), output=sums)
-    with pytest.raises(ModelError, match="it averages") as caught:
-        chip_layers(replace(graph, nodes=(*graph.nodes[:2], average, graph.nodes[3])))
-    assert caught.value.module == "pool1" and "--board cpu" in caught.value.remedy
+    # a product takes the sums as they are, where they have 8 bits or fewer
+    layers = chip_layers(replace(graph, nodes=(*graph.nodes[:2], average, graph.nodes[3])))
+    assert layers[0].pools[0].quantiser is None and layers[1].act == sums.type
+    wide = replace(average, output=replace(sums, type=type_for_range(-999, 999)))
+    with pytest.raises(ModelError, match="a matrix unit takes") as caught:
+        chip_layers(replace(graph, nodes=(*graph.nodes[:2], wide, graph.nodes[3])))
+    assert caught.value.module == "layer2" and "--board cpu" in caught.value.remedy
     threshold = replace(graph.nodes[1], input="pool1", output=replace(pool.output, name="again"))
     nodes = (*graph.nodes[:2], average, threshold, replace(graph.nodes[3], input="again"))
     (found,) = chip_layers(replace(graph, nodes=nodes))[0].pools
@@ -188,25 +198,34 @@ def test_a_sum_pool_is_followed_by_codes() -> None:
         chip_layers(replace(graph, nodes=(*nodes[:2], padded, *nodes[3:])))
 
 
-@pytest.mark.parametrize("op", [Add((0, 0)), Concat(), Multiply(), BoxSum(WindowGeometry((1, 1)))])
-def test_what_is_no_chain_names_the_cpu(op: Add | Concat | Multiply | BoxSum) -> None:
+def test_what_no_unit_joins_names_the_cpu() -> None:
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
-    node = IntNode(op, "sign0", Tensor("joined", graph.nodes[1].output.shape, BIPOLAR), ("input",))
-    nodes = (*graph.nodes[:2], node, replace(graph.nodes[2], input="joined"))
-    with pytest.raises(ModelError, match="one chain of layers") as caught:
-        chip_layers(replace(graph, nodes=nodes))
-    assert caught.value.module == "joined" and "--board cpu" in caught.value.remedy
+    shape, long = (4, 4, 4), type_for_range(-(1 << 40), 1 << 40)
+    for op, kind, reason in (
+        (Concat(), code(2, False), "one type"),
+        (Multiply(), type_for_range(-9, 9), "signed numbers"),
+        (BoxSum(WindowGeometry((1, 1))), type_for_range(0, 9), "signed numbers"),
+        (Add((0, 0)), long, "41 bits|42 bits"),
+    ):
+        sources = ("sign0",) if isinstance(op, BoxSum) else ("sign0", "sign0")
+        node = IntNode(op, sources[0], Tensor("joined", shape, kind), sources[1:])
+        table = np.zeros((1, 4, 1), np.int64)
+        signs = Threshold(table, np.ones(4, np.int8), np.zeros(1, np.bool_), np.zeros(4, np.bool_))
+        behind = IntNode(signs, "joined", Tensor("signs", shape, BIPOLAR))
+        nodes = (*graph.nodes[:2], node, behind, replace(graph.nodes[2], input="signs"))
+        with pytest.raises(ModelError, match=reason) as caught:
+            chip_layers(replace(graph, nodes=nodes))
+        assert caught.value.module == "joined" and "--board cpu" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
     ("op", "reason"),
     [
         (Lookup(np.zeros((1, 9), np.int32)), "a table for each channel"),
-        (Reshape(), "feature to feature"),
-        (MaxPool(WindowGeometry((1, 1)), np.zeros(4, np.bool_)), "a max-pool stands on integer sums"),
+        (Reshape(), "it flattens numbers"),
     ],
 )
-def test_what_stands_on_sums_names_the_cpu(op: Lookup | Reshape | MaxPool, reason: str) -> None:
+def test_what_stands_on_sums_names_the_cpu(op: Lookup | Reshape, reason: str) -> None:
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
     node = IntNode(op, "layer0", Tensor("between", graph.nodes[0].output.shape, type_for_range(-99, 99)))
     nodes = (graph.nodes[0], node, replace(graph.nodes[1], input="between"), graph.nodes[2])
@@ -277,6 +296,7 @@ def test_a_full_layer_between_binary_ones_is_refused() -> None:
     graph = with_ends()
     sign = graph.nodes[1]
     end = network((2, 1, 1), [Linear(3)]).nodes[0]
+    end = replace(end, output=replace(end.output, name="end"))
     bits = IntNode(sign.op, "last", Tensor("bits", (2, 1, 1), BIPOLAR))
     nodes = (*graph.nodes, bits, replace(end, input="bits"))
     with pytest.raises(ModelError, match="between two binary layers") as caught:
@@ -284,12 +304,18 @@ def test_a_full_layer_between_binary_ones_is_refused() -> None:
     assert caught.value.module == "last"
 
 
-def test_branches_are_refused() -> None:
-    graph = network((4, 4, 4), [Linear(4), Linear(4), Linear(3)])
-    nodes = list(graph.nodes)
-    nodes[4] = replace(nodes[4], input="sign0")
-    with pytest.raises(ModelError, match="another module reads"):
-        chip_layers(replace(graph, nodes=tuple(nodes)))
+def test_a_branch_is_cut_where_one_tensor_leads_on() -> None:
+    maker = GraphMaker((4, 4, 4), number(6))
+    start = maker.first
+    signs = maker.sign()
+    maker.conv(4)
+    total = maker.sum(maker.grid(6), start)
+    graph = maker.graph()
+    assert chip_input(graph) == start and chip_output(graph) == total
+    branch, layer, joined = chip_stages(graph)
+    assert isinstance(branch, ChipJoin) and branch.op is None and branch.output == signs
+    assert isinstance(layer, ChipLayer) and not layer.last and layer.quantiser is not None
+    assert isinstance(joined, ChipJoin) and joined.last and joined.sources[1] == start
 
 
 def test_a_network_that_ends_in_a_sign_is_refused() -> None:
@@ -331,11 +357,13 @@ def test_weights_must_be_signs() -> None:
         chip_layers(changed(graph, 0, terms=(Term(1, np.zeros((2, 2, 4, 4), np.int8)),)))
 
 
-def test_a_threshold_without_a_product_is_refused() -> None:
+def test_a_threshold_of_codes_is_a_stage_of_its_own() -> None:
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
     extra = Tensor("again", graph.nodes[1].output.shape, BIPOLAR)
     threshold = graph.nodes[1].op
     assert isinstance(threshold, Threshold)
     nodes = (*graph.nodes[:2], IntNode(threshold, "sign0", extra), replace(graph.nodes[2], input="again"))
-    with pytest.raises(ModelError, match="Threshold cannot stand here"):
-        chip_layers(replace(graph, nodes=nodes))
+    _, again, _ = chip_stages(replace(graph, nodes=nodes))
+    assert (
+        isinstance(again, ChipJoin) and again.makes_values and (again.name, again.level_bits) == ("again", 3)
+    )

@@ -108,6 +108,17 @@ def test_a_rate_out_of_reach_names_the_best() -> None:
         make_plan(street_view(), BOARD, target_fps=0.0)
 
 
+def test_a_rate_that_the_beats_forbid_is_out_of_reach() -> None:
+    graph = network((4, 4, 4), [Conv(64, (3, 3), pads=Pads(1, 1, 1, 1))])
+    plan = make_plan(graph, BOARD)
+    assert plan.figures.cycles_per_frame == plan.output_frame.beats == 512
+    asked = plan.figures.fps
+    assert make_plan(graph, BOARD, target_fps=asked).figures.cycles_per_frame == 512
+    with pytest.raises(FitError, match="512 clocks whatever the folding") as caught:
+        make_plan(graph, BOARD, target_fps=1.01 * asked)
+    assert "The best that can be reached here" in caught.value.remedy
+
+
 def test_a_network_that_does_not_fit_says_by_how_much() -> None:
     tiny = replace(BOARD, budget=Budget(9000, 18000, 10), shell=Budget(5000, 7000, 5))
     with pytest.raises(FitError) as caught:

@@ -11,11 +11,16 @@ import pytest
 from tests.plan.yosys_units import sources_digest
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.plan.model import (
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
     Converter,
     Fifo,
+    ForkUnit,
     LevelUnit,
     MatrixUnit,
     Memory,
+    MultiplyUnit,
     PlaneUnit,
     PoolUnit,
     RequantUnit,
@@ -32,7 +37,7 @@ TABLE = json.loads(Path(__file__).with_name("yosys_units.json").read_text())
 
 
 def test_the_counts_are_of_the_rtl_as_it_is() -> None:
-    """After a change of a unit: python tests/plan/yosys_units.py."""
+    """After a change of a unit: python -m tests.plan.yosys_units."""
     assert TABLE["sources_sha256"] == sources_digest()
 
 
@@ -69,13 +74,38 @@ def code_unit(module: str, n: dict[str, int], text: dict[str, str]) -> Resources
     return None
 
 
+def flags(text: str, count: int) -> tuple[bool, ...]:
+    """The bits of a packed vector."""
+    return tuple(bool(int(text.split("'h")[1], 16) >> i & 1) for i in range(count))
+
+
+def branch_unit(module: str, n: dict[str, int], text: dict[str, str]) -> Resources | None:
+    """What the plan says of a unit that takes a network apart or joins it; None where it is no such unit."""
+    if module == "xh_fork":
+        return unit_resources(ForkUnit("u", n["width"], n["copies"]))
+    if module == "xh_add":
+        bits, shifts = (numbers(text[name], n["inputs"], 8) for name in ("IN_BITS", "SHIFTS"))
+        signed, bipolar = (flags(text[name], n["inputs"]) for name in ("IN_SIGNED", "IN_BIPOLAR"))
+        return unit_resources(AddUnit("u", n["lanes"], bits, signed, bipolar, shifts, n["out_bits"]))
+    if module == "xh_concat":
+        return unit_resources(ConcatUnit("u", n["width"], 1, numbers(text["WORDS"], n["inputs"], 16)))
+    if module == "xh_abs_sum":
+        fields = ("lanes", "in_bits", "words_per_pixel", "last_lanes", "out_bits")
+        return unit_resources(AbsSumUnit("u", *(n[f] for f in fields)))
+    if module == "xh_multiply":
+        fields = ("lanes", "in_bits", "factor_bits", "words_per_pixel", "out_bits")
+        return unit_resources(MultiplyUnit("u", *(n[f] for f in fields)))
+    return None
+
+
 def formula(entry: dict[str, Any]) -> Resources:
     """What the plan says of a recorded unit."""
     n = {k.lower(): int(v) for k, v in entry["parameters"].items() if v.isdigit()}
     module = entry["module"]
-    coded = code_unit(module, n, entry["parameters"])
-    if coded is not None:
-        return coded
+    for known in (code_unit, branch_unit):
+        found = known(module, n, entry["parameters"])
+        if found is not None:
+            return found
     if module == "xh_fifo":
         return fifo_resources(n["width"], Fifo(n["depth"]))
     if module == "xh_width_converter":
@@ -107,6 +137,7 @@ def formula(entry: dict[str, Any]) -> Resources:
                 n["words_per_pixel"],
                 "0",
                 n.get("bits", 1),
+                bool(n.get("signed", 0)),
             )
         )
     if module == "xh_window":
@@ -131,6 +162,7 @@ def formula(entry: dict[str, Any]) -> Resources:
                 n["depth"],
                 "0",
                 Memory.BLOCK if n["block_ram"] else Memory.LUT,
+                n.get("slices", 1),
             )
         )
     assert module == "xh_mvu"
@@ -171,6 +203,7 @@ def test_the_table_covers_every_unit() -> None:
     modules = {e["module"] for e in TABLE["units"]}
     expected = {"fifo", "mvu", "pool", "start_rom", "weight_rom", "width_converter", "window"}
     expected |= {"levels", "plane", "requant", "sum_pool", "terms"}
+    expected |= {"abs_sum", "add", "concat", "fork", "multiply"}
     assert modules == {f"xh_{name}" for name in expected}
 
 
@@ -196,3 +229,13 @@ def test_lut_memories_by_the_device() -> None:
     assert lut_rom(64, 2) == 4  # only four different columns of two bits exist
     assert lut_ram(6, 32) == 4
     assert lut_ram(3, 64) == 4
+
+
+def test_long_fifos_are_block_ram() -> None:
+    """A shortcut of a residual block waits in one: the LUTs of its control do not grow with its words."""
+    assert fifo_resources(32, Fifo(256)).bram36 == 0.5
+    assert fifo_resources(64, Fifo(2000)).bram36 == block_ram(64, 2000)
+    assert fifo_resources(64, Fifo(2000)).lut < 80
+    for width, depth in ((64, 128), (12, 640)):  # few words, few bits
+        said = fifo_resources(width, Fifo(depth))
+        assert said.bram36 == 0 and said.lut > lut_ram(width, depth)

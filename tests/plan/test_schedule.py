@@ -14,9 +14,9 @@ from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.types import code
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
 from xnorhw.plan.geometry import legal_simd, legal_taps
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import Plan, Window
 from xnorhw.plan.schedule import window_ring
+from xnorhw.plan.stages import chip_layers
 
 BOARD = load_board("zcu104")
 SAME = Pads(1, 1, 1, 1)

@@ -12,8 +12,8 @@ from xnorhw.ir.geometry import Pads
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.types import code
 from xnorhw.plan import make_plan
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import StartRom
+from xnorhw.plan.stages import chip_layers
 from xnorhw.plan.starts import accumulator_widths, flipped_weights, position_classes, start_values
 
 SAME = Pads(1, 1, 1, 1)

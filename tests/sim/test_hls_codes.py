@@ -21,8 +21,8 @@ from xnorhw.pack import pack_frames, unpack_results, unpack_stream
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
 from xnorhw.plan.geometry import legal_simd, legal_taps
 from xnorhw.plan.hls import hls_design
-from xnorhw.plan.layers import chip_layers
 from xnorhw.plan.model import Plan
+from xnorhw.plan.stages import chip_layers
 from xnorhw.sim.compiled import Stalls
 from xnorhw.sim.hls_run import HlsRun, run_hls
 

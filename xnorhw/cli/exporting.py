@@ -28,8 +28,12 @@ def export(model: Path, out: Path, as_json: bool) -> None:
     Example:
         xnorhw export model.pt -o net.onnx
     """
-    from xnorhw import load
+    from xnorhw import ModelError, load
 
+    if out.exists() and model.exists() and out.samefile(model):
+        raise ModelError(
+            "it would take the place of the model itself", module=str(out), remedy="Write to another file"
+        )
     network = load(model)
     network.export(out)
     size = out.stat().st_size

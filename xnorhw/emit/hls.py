@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xnorhw import resources
+from xnorhw.emit.hls_comments import channel_groups, stage_comment
 from xnorhw.emit.jinja import one_line, render
 from xnorhw.emit.rtl import check_prefix
-from xnorhw.emit.sim import stream_file
+from xnorhw.emit.sim import observed_edges, stream_file
 from xnorhw.emit.wiring import identifiers
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.types import type_for_range
 from xnorhw.pack import lanes_from_words, split_words, start_words, table_words, weight_words
 from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_model import (
-    Codes,
     Convert,
     HlsDesign,
+    HlsStream,
     Levels,
     Lines,
     Matrix,
     Planes,
     Pool,
-    Replay,
     Requant,
     Stage,
-    SumPool,
-    Taps,
     Terms,
 )
 from xnorhw.plan.model import Plan, StartRom
@@ -60,16 +58,25 @@ def top_name(prefix: str) -> str:
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """A parameter of a stage's function: its name, the stream that the top passes, bits of a word."""
+
+    name: str
+    stream: str
+    width: int
+
+
+@dataclass(frozen=True)
 class Names:
     """What a stage's text calls things; ``comment`` says in one line what the stage does.
 
-    ``weights`` and ``starts`` are a matrix stage's arrays, ``table`` is a quantiser's; ``pad``,
-    ``invert`` and ``factor`` (a term's plane or coefficient) are expressions.
+    ``parameters`` are the streams in, then those out.  ``weights`` and ``starts`` are a matrix
+    stage's arrays, ``table`` is a quantiser's; ``pad``, ``invert`` and ``factor`` (a term's plane
+    or coefficient) are expressions.
     """
 
     function: str
-    source: str
-    target: str
+    parameters: tuple[Parameter, ...]
     comment: str
     weights: str = ""
     starts: str = ""
@@ -108,13 +115,14 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
     check_prefix(prefix)
     design = hls_design(plan)
     stages = named_stages(design)
+    streams = _stream_names(design)
     values = {
         "prefix": prefix,
         "top": top_name(prefix),
         "plan": plan,
         "design": design,
         "stages": stages,
-        "streams": [(stage.source, n.source) for stage, n in stages[1:]],
+        "streams": [(stream, streams[stream]) for stream in design.streams],
         "beat_bits": plan.input_frame.beat_bits,
         "observed": observed_streams(plan),
         "max_bits": _max_bits(design),
@@ -142,16 +150,17 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
 
 def observed_streams(plan: Plan) -> tuple[Observed, ...]:
     """The streams of the C++ core on which observed tensors travel, in the plan's order."""
-    return tuple(
-        Observed(n.target, stream_file(plan, stage.target.observed), stage.target.width)
-        for stage, n in named_stages(hls_design(plan))
-        if stage.target.observed
-    )
+    found = {
+        stream.observed: Observed(name, stream_file(plan, stream.observed), stream.width)
+        for stream, name in _stream_names(hls_design(plan)).items()
+        if stream.observed
+    }
+    return tuple(found[tensor] for tensor in observed_edges(plan))
 
 
 def _max_bits(design: HlsDesign) -> int:
     """The widest ap_uint of the text."""
-    widths = [stream.width for stage in design.stages for stream in (stage.source, stage.target)]
+    widths = [stream.width for stage in design.stages for stream in (*stage.sources, *stage.targets)]
     widths += [stage.buffer_bits for stage in design.stages if isinstance(stage, Convert)]
     widths += [stage.lane_bits for stage in design.stages if isinstance(stage, Levels | Requant)]
     return max(widths)
@@ -160,29 +169,39 @@ def _max_bits(design: HlsDesign) -> int:
 def named_stages(design: HlsDesign) -> tuple[tuple[Stage, Names], ...]:
     """The stages in order, each with what its text calls things."""
     ids = identifiers(tuple(stage.name for stage in design.stages))
-    functions = [ids[stage.name] for stage in design.stages]
-    streams = [INPUT_PORT, *(f"{name}_in" for name in functions[1:]), OUTPUT_PORT]
-    return tuple(
-        (stage, _stage_names(stage, functions[i], streams[i], streams[i + 1]))
-        for i, stage in enumerate(design.stages)
+    streams = _stream_names(design)
+    return tuple((stage, _stage_names(stage, ids[stage.name], streams)) for stage in design.stages)
+
+
+def _stream_names(design: HlsDesign) -> dict[HlsStream, str]:
+    """What the top calls its ports and its streams."""
+    ids = identifiers(tuple(stage.name for stage in design.stages))
+    names = {
+        stream: f"{ids[stage.name]}_in{stream.port if len(stage.sources) > 1 else ''}"
+        for stage in design.stages
+        for stream in stage.sources
+    }
+    return names | {design.stages[0].source: INPUT_PORT, design.stages[-1].target: OUTPUT_PORT}
+
+
+def _stage_names(stage: Stage, function: str, streams: dict[HlsStream, str]) -> Names:
+    parameters = tuple(
+        Parameter(f"{word}{i if len(side) > 1 else ''}", streams[stream], stream.width)
+        for word, side in (("source", stage.sources), ("target", stage.targets))
+        for i, stream in enumerate(side)
     )
-
-
-def _stage_names(stage: Stage, function: str, source: str, target: str) -> Names:
+    names = Names(function, parameters, stage_comment(stage))
     if isinstance(stage, Matrix):
-        weights, starts = f"{function}_weights", f"{function}_starts"
-        return Names(function, source, target, _comment(stage), weights=weights, starts=starts)
+        return replace(names, weights=f"{function}_weights", starts=f"{function}_starts")
     if isinstance(stage, Lines):
-        pad = _pattern(*_pad_words(stage), f"{function}_pad")
-        return Names(function, source, target, _comment(stage), pad=pad)
+        return replace(names, pad=_pattern(*_pad_words(stage), f"{function}_pad"))
     if isinstance(stage, Pool):
-        invert = _pattern(*_invert_words(stage), f"{function}_invert")
-        return Names(function, source, target, _comment(stage), invert=invert)
+        return replace(names, invert=_pattern(*_invert_words(stage), f"{function}_invert"))
     if isinstance(stage, Levels | Requant):
-        return Names(function, source, target, _comment(stage), table=f"{function}_table")
+        return replace(names, table=f"{function}_table")
     if isinstance(stage, Planes | Terms):
-        return Names(function, source, target, _comment(stage), factor=_factor(stage, function))
-    return Names(function, source, target, _comment(stage))
+        return replace(names, factor=_factor(stage, function))
+    return names
 
 
 def _pad_words(stage: Lines) -> tuple[list[int], int]:
@@ -216,12 +235,6 @@ def _factor(stage: Planes | Terms, function: str) -> str:
     return "" if stage.unit.doubles else f"{function}_coefficients[term]"
 
 
-def _groups(stage: Matrix) -> str:
-    """The channel groups of a matrix stage, and the terms of each, in words."""
-    text = f"{stage.unit.groups // stage.terms} channel groups"
-    return text if stage.terms == 1 else f"{text} x {stage.terms} terms"
-
-
 def _pattern(words: list[int], bits: int, array: str) -> str:
     """An expression for the pattern of channel word ``word``."""
     if len(set(words)) == 1 and (bits <= _NATIVE_BITS or not words[0]):
@@ -236,42 +249,6 @@ def _literal(value: int, bits: int) -> str:
     if bits <= _NATIVE_BITS:
         return f"0x{value:X}{'ULL' if value > _LARGEST_INT else ''}"
     return f'ap_uint<{bits}>("0x{value:X}", 16)'
-
-
-def _comment(stage: Stage) -> str:
-    if isinstance(stage, Convert):
-        return f"words of {stage.in_bits} bits to words of {stage.out_bits}"
-    if isinstance(stage, Codes):
-        return f"codes of {stage.code_bits} bits out of lanes of {stage.lane_bits}"
-    if isinstance(stage, Lines):
-        w = stage.window
-        kernel = "x".join(str(k) for k in w.geometry.kernel)
-        return f"all taps of a {kernel} window, map {w.height} x {w.width} to {w.out_height} x {w.out_width}"
-    if isinstance(stage, Taps):
-        again = f", {stage.repeats} times" if stage.repeats > 1 else ""
-        parts = f"{stage.groups} parts" if stage.groups > 1 else "one part"
-        return f"a window in {parts}{again}"
-    if isinstance(stage, Replay):
-        return f"blocks of {stage.words} words, {stage.repeats} times"
-    if isinstance(stage, Matrix):
-        u = stage.unit
-        end = "thresholds" if u.thresholded else "sums"
-        return f"PE {u.pe} x SIMD {u.simd}, {u.folds} folds, {_groups(stage)}, {end}"
-    if isinstance(stage, Planes):
-        planes = ", ".join(f"> {plane}" for plane in stage.unit.planes)
-        return f"planes of {stage.unit.lanes} codes: {planes}"
-    if isinstance(stage, Terms):
-        factors = ", ".join(str(c) for c in stage.unit.coefficients)
-        return f"weighted sum of terms: {factors}; {stage.unit.lanes} lanes"
-    if isinstance(stage, Levels):
-        return f"how many of {stage.unit.levels} levels a sum has passed, {stage.unit.lanes} lanes"
-    if isinstance(stage, Requant):
-        r = stage.unit
-        return f"(sum * multiplier + addend) >> {r.shift} within {r.low}..{r.high}, {r.lanes} lanes"
-    pool = stage.unit
-    what = "sum of " if isinstance(stage, SumPool) else ""
-    taps = pool.taps_per_word * pool.tap_groups
-    return f"{what}{pool.taps_per_word} of {taps} taps a clock, {pool.lanes} lanes"
 
 
 def pattern_arrays(plan: Plan) -> tuple[Array, ...]:
@@ -326,7 +303,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
     layer = one_line(stage.layer)
     weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, unit.simd)
     starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.pe, unit.start_bits, signed=True)
-    order = f"{_groups(stage)} x {unit.folds} folds"
+    order = f"{channel_groups(stage)} x {unit.folds} folds"
     return (
         Array(
             f"{layer}: weights, [PE][{order}]",
@@ -336,7 +313,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
             False,
         ),
         Array(
-            f"{layer}: starts, [PE][{stage.starts.classes} position classes x {_groups(stage)}]",
+            f"{layer}: starts, [PE][{stage.starts.classes} position classes x {channel_groups(stage)}]",
             f"ap_int<{unit.start_bits}>",
             n.starts,
             tuple(tuple(str(int(v)) for v in row) for row in starts.T),

@@ -13,30 +13,27 @@ from math import prod
 from typing import Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from xnorhw import resources
 from xnorhw.emit.diagram import Arrow, Box, diagram
 from xnorhw.emit.folder import json_bytes
+from xnorhw.emit.pipeline_drawing import pipeline_drawing
 from xnorhw.emit.summary import Summary
-from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+from xnorhw.emit.svg import Bar, bars
 from xnorhw.emit.vivado import BlockDesign
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, MaxPool, Product
+from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph
 from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_model import Stage as HlsStage
 from xnorhw.plan.layers import wire_bits
 from xnorhw.plan.model import (
     LayerPlan,
     Plan,
-    PoolUnit,
     Resources,
     StartRom,
-    SumPoolUnit,
     WeightRom,
-    Window,
 )
 
 __all__ = ["LayerReport", "Report", "Weights", "make_report", "report_html", "report_json", "report_text"]
@@ -311,7 +308,7 @@ def report_html(
             chain=_in_order(verdict["chain"] if verdict else ()),
             kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
             used=report.resources + report.shell,
-            pipeline=pipeline(_stages(graph, plan)),
+            pipeline=pipeline_drawing(graph, plan),
             cycles=bars(
                 [Bar(x.name, ((x.cycles, "planned"),), marker=x.work_cycles) for x in report.layers],
                 limit=max(unit, report.bound_cycles),
@@ -360,50 +357,6 @@ def _areas(plan: Plan) -> list[tuple[str, str, Resources]]:
     if rest >= 1:
         rows.append(("between layers", "edge", Resources(lut=rest)))
     return [*rows, ("shell", "shell", plan.figures.shell)]
-
-
-def _stages(graph: IntGraph, plan: Plan) -> list[Stage]:
-    """The boxes of the pipeline's drawing, in the order in which the data passes them."""
-    channels, height, width = graph.tensor(plan.input_tensor).shape
-    frame = plan.input_frame
-    stages = [
-        Stage(
-            "input",
-            "input",
-            (f"{channels}x{height}x{width}", f"{frame.element_bits} bit", f"{frame.beats} beats"),
-        )
-    ]
-    for layer in plan.layers:
-        op = graph.node(layer.name).op
-        shape = "x".join(map(str, _weight_shape(graph, layer.name)))
-        if isinstance(op, Product) and len(op.terms) > 1:
-            shape = f"{len(op.terms)} of {shape}"
-        lines = (shape, f"{layer.pe} PE x {layer.simd} SIMD", f"{layer.cycles:,} cycles")
-        stages.append(Stage(layer.name, "last" if layer is plan.layers[-1] else "matrix", lines))
-        stages += [_pool_stage(graph, plan, layer, name) for name in layer.pools]
-    channels, height, width = graph.tensor(plan.output_tensor).shape
-    out = plan.output_frame
-    stages.append(Stage("output", "output", (f"{channels}x{height}x{width}", "int32", f"{out.beats} beats")))
-    return stages
-
-
-def _pool_stage(graph: IntGraph, plan: Plan, layer: LayerPlan, name: str) -> Stage:
-    unit = plan.unit(name)
-    assert isinstance(unit, PoolUnit | SumPoolUnit)
-    source = next((e.source for e in plan.edges if e.target == name and e.port == "data"), "")
-    window = plan.unit(source) if source not in ("", "input") else None
-    tensor = next((e.observed for e in plan.edges if e.source == name and e.observed), name)
-    lines: tuple[str, ...] = (f"{unit.lanes} lanes",)
-    if isinstance(window, Window):
-        ky, kx = window.geometry.kernel
-        op = next((n.op for n in graph.nodes if n.output.name == tensor), None)
-        falling = op.minimum if isinstance(op, MaxPool) else np.zeros(1, np.bool_)
-        most, least = ("OR", "AND") if isinstance(unit, PoolUnit) and unit.bits == 1 else ("max", "min")
-        gate = least if falling.all() else f"{most}, {least}" if falling.any() else most
-        if isinstance(unit, SumPoolUnit):
-            gate = "average"
-        lines = (f"{ky}x{kx} {gate}", f"{unit.lanes} lanes")
-    return Stage(tensor, "pool", lines)
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from html import escape
 
 from markupsafe import Markup
 
-__all__ = ["Bar", "Stage", "bars", "pipeline"]
+__all__ = ["Bar", "Stage", "bars", "pipeline", "short_name"]
 
 ROW = 26
 LABEL = 150
@@ -53,7 +53,7 @@ def bars(rows: Sequence[Bar], *, limit: float | None = None, rule: float | None 
         y = 4 + i * ROW
         out.append(
             f'<text class="label" x="{LABEL - 10}" y="{y + 16}" text-anchor="end">'
-            f"{escape(_short(row.label, 20))}<title>{escape(row.label)}</title></text>"
+            f"{escape(short_name(row.label, 20))}<title>{escape(row.label)}</title></text>"
         )
         x = float(LABEL)
         for value, kind in row.segments:
@@ -95,7 +95,7 @@ def pipeline(stages: Sequence[Stage]) -> Markup:
         x, y = _corner(i)
         out.append(f'<g class="{stage.kind}"><rect x="{x}" y="{y}" width="{BOX_W}" height="{BOX_H}" rx="6"/>')
         out.append(
-            f'<text class="title" x="{x + BOX_W / 2}" y="{y + 22}">{escape(_short(stage.title, 18))}'
+            f'<text class="title" x="{x + BOX_W / 2}" y="{y + 22}">{escape(short_name(stage.title, 18))}'
             f"<title>{escape(stage.title)}</title></text>"
         )
         for k, line in enumerate(stage.lines):
@@ -121,6 +121,6 @@ def _arrow(index: int) -> str:
     return f"M{x + BOX_W // 2} {y + BOX_H} V{between} H{to_x + BOX_W // 2} V{to_y - 1}"
 
 
-def _short(text: str, length: int) -> str:
+def short_name(text: str, length: int) -> str:
     """The end of a long name: module paths differ there."""
     return text if len(text) <= length else "…" + text[1 - length :]

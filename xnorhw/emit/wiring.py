@@ -10,16 +10,31 @@ import re
 from dataclasses import dataclass
 
 from xnorhw.emit.jinja import one_line
+from xnorhw.emit.unit_parameters import (
+    Classes,
+    Summands,
+    classes_of,
+    comment_of,
+    input_bits,
+    output_bits,
+    ports_of,
+    summands_of,
+    vector_of,
+)
 from xnorhw.ir.errors import FitError
-from xnorhw.ir.types import type_for_range
 from xnorhw.plan.model import (
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
     Converter,
     Edge,
     Fifo,
+    ForkUnit,
     LayerPlan,
     LevelUnit,
     MatrixUnit,
     Memory,
+    MultiplyUnit,
     Plan,
     PlaneUnit,
     PoolUnit,
@@ -33,7 +48,7 @@ from xnorhw.plan.model import (
     Window,
 )
 
-__all__ = ["Classes", "Instance", "Link", "Netlist", "identifiers", "netlist", "rom_file"]
+__all__ = ["Instance", "Link", "Netlist", "identifiers", "netlist", "rom_file"]
 
 INPUT = "input"
 OUTPUT = "output"
@@ -50,16 +65,12 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (RequantUnit, "requant"),
     (SumPoolUnit, "sum_pool"),
     (PoolUnit, "pool"),
+    (ForkUnit, "fork"),
+    (AddUnit, "add"),
+    (ConcatUnit, "concat"),
+    (AbsSumUnit, "abs_sum"),
+    (MultiplyUnit, "multiply"),
 )
-
-# what a unit takes beside or instead of "data"
-_PORTS: dict[str, tuple[str, ...]] = {
-    "matrix": ("data", "weights", "starts"),
-    "levels": ("data", "levels"),
-    "requant": ("data", "factors"),
-    "weight_rom": (),
-    "start_rom": (),
-}
 
 
 @dataclass(frozen=True)
@@ -88,24 +99,17 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Classes:
-    """A start ROM's position classes as vectors: entry i at bits [i*bits +: bits]."""
-
-    bits: int
-    rows: int
-    columns: int
-
-
-@dataclass(frozen=True)
 class Instance:
     """A unit of the plan in place: ``name`` is an identifier, ``kind`` selects its template.
 
     ``data``, ``weights``, ``starts``, ``table`` are the links into it (None where it has no
-    such port; a table is the levels or the factors of what makes codes of sums), ``out`` the
-    link out of it, ``layer`` the product layer it serves (may be "").  ``comment`` says in one
+    such port; a table is the levels or the factors of what makes codes of sums), ``sources``
+    those into a unit that joins streams, port after port, ``outs`` the links out of it, one but
+    for a fork, ``layer`` the product layer it serves (may be "").  ``comment`` says in one
     line what it does.  ``file`` is a ROM's memory file, ``vector`` a window's pad word, a
-    pool's inversion mask, the numbers of planes or the coefficients of terms, ``bits`` the
-    width of one of those, ``classes`` a start ROM's.
+    pool's inversion mask, the numbers of planes, the coefficients of terms or the words of
+    each map that is joined, ``bits`` the width of one of those, ``inputs`` what an adder takes,
+    ``classes`` a start ROM's.
     """
 
     unit: Unit
@@ -117,11 +121,19 @@ class Instance:
     weights: Link | None
     starts: Link | None
     table: Link | None
-    out: Link
+    sources: tuple[Link, ...]
+    outs: tuple[Link, ...]
     file: str = ""
     vector: int = 0
     bits: int = 0
+    inputs: Summands = Summands(0, 0, 0, 0, 0)
     classes: Classes = Classes(1, 0, 0)
+
+    @property
+    def out(self) -> Link:
+        """The link out of a unit with one."""
+        (link,) = self.outs
+        return link
 
 
 @dataclass(frozen=True)
@@ -132,6 +144,11 @@ class Netlist:
     links: tuple[Link, ...]
     source: Link
     sink: Link
+
+    @property
+    def branches(self) -> bool:
+        """Whether it is more than a chain."""
+        return any(len(i.outs) > 1 or len(i.sources) > 1 for i in self.instances)
 
 
 def identifiers(names: tuple[str, ...]) -> dict[str, str]:
@@ -154,50 +171,6 @@ def rom_file(prefix: str, rom: WeightRom | StartRom) -> str:
     """The bare name of a ROM's memory file in the network called ``prefix``."""
     stem = rom.file.removesuffix(".mem")
     return f"{prefix}_{stem}.mem"
-
-
-def _input_bits(unit: Unit, port: str) -> tuple[int, int]:
-    """(word width, element width) that a unit's port takes; element width 0: any."""
-    if isinstance(unit, Converter) and port == "data":
-        return unit.in_bits, 0
-    if isinstance(unit, Window) and port == "data":
-        return unit.lanes * unit.bits, unit.bits
-    if isinstance(unit, PoolUnit) and port == "data":
-        return unit.taps_per_word * unit.lanes * unit.bits, unit.bits
-    if isinstance(unit, SumPoolUnit) and port == "data":
-        return unit.taps_per_word * unit.lanes * unit.in_bits, unit.in_bits
-    if isinstance(unit, PlaneUnit) and port == "data":
-        return unit.lanes * unit.bits, unit.bits
-    if isinstance(unit, TermsUnit | LevelUnit | RequantUnit) and port == "data":
-        return unit.lanes * unit.in_bits, unit.in_bits
-    if isinstance(unit, LevelUnit) and port == "levels":
-        return unit.lanes * (unit.levels * unit.in_bits + 1), 0
-    if isinstance(unit, RequantUnit) and port == "factors":
-        return unit.lanes * (unit.multiplier_bits + unit.addend_bits), 0
-    if isinstance(unit, MatrixUnit):
-        if port == "data":
-            return unit.simd * unit.act_bits, unit.act_bits
-        if port == "weights":
-            return unit.pe * unit.simd, 0
-        if port == "starts":
-            return unit.pe * unit.start_bits, 0
-    raise ValueError(f"{unit.name}: a {type(unit).__name__} has no input port {port!r}")
-
-
-def _output_bits(unit: Unit) -> int:
-    if isinstance(unit, Converter):
-        return unit.out_bits
-    if isinstance(unit, Window):
-        return unit.taps_per_word * unit.lanes * unit.bits
-    if isinstance(unit, MatrixUnit):
-        return unit.pe * unit.out_bits
-    if isinstance(unit, PoolUnit):
-        return unit.lanes * unit.bits
-    if isinstance(unit, PlaneUnit):
-        return unit.lanes
-    if isinstance(unit, TermsUnit | LevelUnit | RequantUnit | SumPoolUnit):
-        return unit.lanes * unit.out_bits
-    return unit.width
 
 
 def _depth(edge: Edge) -> int:
@@ -228,25 +201,24 @@ def _narrow(stream: Stream, width: int, bits: int, where: str) -> int:
     raise ValueError(f"{where}: a stream of {stream.lanes} x {stream.bits} bits meets a port of {width} bits")
 
 
-def _link(plan: Plan, edge: Edge, ids: dict[str, str]) -> Link:
+def _link(plan: Plan, edge: Edge, ids: dict[str, str], copy: str) -> Link:
+    """``copy``: which of a fork's outputs it is, "" behind any other unit."""
     where = f"edge {edge.source} -> {edge.target}.{edge.port}"
     stream = edge.stream
-    source_width = (
-        plan.input_frame.beat_bits if edge.source == INPUT else _output_bits(plan.unit(edge.source))
-    )
+    source_width = plan.input_frame.beat_bits if edge.source == INPUT else output_bits(plan.unit(edge.source))
     if source_width != stream.width:
         raise ValueError(f"{where}: {source_width} bits leave the source, the stream has {stream.width}")
     if edge.target == OUTPUT:
         width, bits = plan.output_frame.beat_bits, 0
     else:
-        width, bits = _input_bits(plan.unit(edge.target), edge.port)
+        width, bits = input_bits(plan.unit(edge.target), edge.port)
     narrow = _narrow(stream, width, bits, where)
     get = OUTPUT if edge.target == OUTPUT else ids[edge.target]
-    get = f"{get}_in" if edge.port == "data" else f"{get}_{edge.port}"
+    get = f"{get}_{re.sub('^data', 'in', edge.port)}"
     source = INPUT if edge.source == INPUT else ids[edge.source]
     depth = _depth(edge)
     return Link(
-        put=f"{source}_out" if depth else get,
+        put=f"{source}_out{copy}" if depth else get,
         get=get,
         width=stream.width,
         depth=depth,
@@ -258,92 +230,45 @@ def _link(plan: Plan, edge: Edge, ids: dict[str, str]) -> Link:
     )
 
 
-def _classes(rom: StartRom) -> Classes:
-    bits = max(1, (max(rom.row_classes, rom.column_classes) - 1).bit_length())
-    rows = sum(c << (i * bits) for i, c in enumerate(rom.row_class))
-    columns = sum(c << (i * bits) for i, c in enumerate(rom.column_class))
-    return Classes(bits, rows, columns)
-
-
-def _comment(unit: Unit, what: str, turns: str) -> str:
-    """``what``: what a ROM's words are; ``turns``: what a matrix unit does one after the other."""
-    if isinstance(unit, Converter):
-        return f"words of {unit.in_bits} bits to words of {unit.out_bits}, cut every {unit.packet_bits} bits"
-    if isinstance(unit, Window):
-        kernel = "x".join(str(k) for k in unit.geometry.kernel)
-        ring = f"{kernel} over a ring of {unit.depth} words"
-        return f"map {unit.height} x {unit.width} to {unit.out_height} x {unit.out_width}, {ring}"
-    if isinstance(unit, MatrixUnit):
-        end = "thresholds" if unit.thresholded else "sums"
-        return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} {turns}, {end}"
-    if isinstance(unit, WeightRom):
-        return f"{unit.depth} {what} words of {unit.width} bits"
-    if isinstance(unit, StartRom):
-        return f"accumulator starts: {unit.classes} position classes x {unit.groups} {turns}"
-    if isinstance(unit, PlaneUnit):
-        return f"code > {', '.join(map(str, unit.planes))} in turn, {unit.folds} words each"
-    if isinstance(unit, TermsUnit):
-        return f"terms weighed by {', '.join(map(str, unit.coefficients))} and summed, {unit.lanes} lanes"
-    if isinstance(unit, LevelUnit):
-        return f"{unit.levels} levels to codes of {unit.out_bits} bits, {unit.lanes} lanes"
-    if isinstance(unit, RequantUnit):
-        end = f"codes of {unit.out_bits} bits, {unit.lanes} lanes"
-        return f"times {unit.multiplier_bits} bits, plus {unit.addend_bits}, >> {unit.shift}, to {end}"
-    return f"{unit.taps_per_word} of {unit.taps_per_word * unit.tap_groups} taps a clock, {unit.lanes} lanes"
-
-
-def _vector(unit: Unit) -> tuple[int, int]:
-    """A unit's row of numbers as one vector, the first lowest, and the bits of one (0: said elsewhere)."""
-    if isinstance(unit, Window):
-        return int(unit.pad_word, 16), 0
-    if isinstance(unit, PoolUnit):
-        return int(unit.invert, 16), 0
-    if isinstance(unit, PlaneUnit):
-        return _packed(unit.planes, unit.bits), unit.bits
-    if isinstance(unit, TermsUnit):
-        bits = type_for_range(min(unit.coefficients), max(unit.coefficients)).bits
-        return _packed(unit.coefficients, bits), bits
-    return 0, 0
-
-
-def _packed(numbers: tuple[int, ...], bits: int) -> int:
-    return sum((n & ((1 << bits) - 1)) << (i * bits) for i, n in enumerate(numbers))
-
-
 def _instance(
     unit: Unit,
     prefix: str,
     name: str,
     layer: str,
     into: dict[tuple[str, str], Link],
-    outof: dict[str, Link],
+    outs: tuple[Link, ...],
     what: str,
     turns: str,
 ) -> Instance:
     _check_unit(unit)
     kind = next(kind for cls, kind in _KINDS if isinstance(unit, cls))
-    for port in _PORTS.get(kind, ("data",)):
+    ports = ports_of(unit)
+    for port in ports:
         if (unit.name, port) not in into:
             raise ValueError(f"{unit.name}: nothing feeds its port {port!r}")
-    if unit.name not in outof:
-        raise ValueError(f"{unit.name}: nothing takes its output")
+    copies = unit.copies if isinstance(unit, ForkUnit) else 1
+    if len(outs) != copies:
+        gives = "its output" if copies == 1 else f"all of its {copies} outputs"
+        raise ValueError(f"{unit.name}: nothing takes {gives}")
     table = "levels" if kind == "levels" else "factors"
-    vector, bits = _vector(unit)
+    vector, bits = vector_of(unit)
     return Instance(
         unit=unit,
         kind=kind,
         name=name,
         layer=one_line(layer),
-        comment=_comment(unit, what, turns),
+        comment=comment_of(unit, what, turns),
         data=into.get((unit.name, "data")),
         weights=into.get((unit.name, "weights")),
         starts=into.get((unit.name, "starts")),
         table=into.get((unit.name, table)),
-        out=outof[unit.name],
+        sources=tuple(into[unit.name, port] for port in ports if re.fullmatch(r"data\d+", port)),
+        outs=outs,
         file=rom_file(prefix, unit) if isinstance(unit, WeightRom | StartRom) else "",
         vector=vector,
         bits=bits,
-        classes=_classes(unit) if isinstance(unit, StartRom) else Classes(1, 0, 0),
+        inputs=summands_of(unit) if isinstance(unit, AddUnit) else Summands(0, 0, 0, 0, 0),
+        classes=classes_of(unit) if isinstance(unit, StartRom) else Classes(1, 0, 0),
     )
 
 
@@ -365,14 +290,16 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
         raise ValueError("two units of the plan have one name, or one is called as the core's ports")
     links: list[Link] = []
     into: dict[tuple[str, str], Link] = {}
-    outof: dict[str, Link] = {}
+    outof: dict[str, tuple[Link, ...]] = {}
+    copies = {unit.name: unit.copies for unit in plan.units if isinstance(unit, ForkUnit)}
     for edge in plan.edges:
-        link = _link(plan, edge, ids)
-        if edge.source in outof or (edge.target, edge.port) in into:
+        before = outof.get(edge.source, ())
+        link = _link(plan, edge, ids, str(len(before)) if edge.source in copies else "")
+        if len(before) == copies.get(edge.source, 1) or (edge.target, edge.port) in into:
             raise ValueError(
                 f"{edge.source} -> {edge.target}.{edge.port}: a stream has one source and one target"
             )
-        outof[edge.source] = link
+        outof[edge.source] = (*before, link)
         into[edge.target, edge.port] = link
         links.append(link)
     layers = {job.unit: job.layer for job in plan.jobs}
@@ -387,7 +314,7 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
             ids[unit.name],
             layers.get(unit.name, ""),
             into,
-            outof,
+            outof.get(unit.name, ()),
             words.get(feeds.get(unit.name, ""), "weight"),
             "terms of channel groups" if unit.name in in_turn else "channel groups",
         )
@@ -395,4 +322,4 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
     )
     if INPUT not in outof or (OUTPUT, "data") not in into:
         raise ValueError("the plan connects no unit to the core's input or output")
-    return Netlist(instances, tuple(links), outof[INPUT], into[OUTPUT, "data"])
+    return Netlist(instances, tuple(links), outof[INPUT][0], into[OUTPUT, "data"])

@@ -359,6 +359,8 @@ def _canonical(value: Any) -> Any:
 
 def write(path: Path, data: bytes) -> None:
     """Write ``data`` beside ``path`` and move it into place; ModelError where that fails."""
+    if not path.name or path.is_dir():
+        _refuse(str(path), "cannot be written: it is a folder", "Give the path of a file in it")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         try:

@@ -1,55 +1,50 @@
-"""Layers and their folding -> units and edges: the netlist of a dataflow accelerator."""
+"""Stages and their folding -> units and edges: the netlist of a dataflow accelerator."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from math import prod
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import Tensor
+from xnorhw.ir.int_graph import Add, BoxSum, Concat, Multiply, Tensor
+from xnorhw.ir.types import Encoding, IntType
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape
-from xnorhw.plan.layers import ChipLayer
+from xnorhw.plan.joins import JoinShape
+from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipStage, wire_bits
 from xnorhw.plan.model import (
-    Converter,
-    Edge,
-    Fifo,
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
     Frame,
     Job,
-    LevelUnit,
-    MatrixUnit,
     Memory,
-    PoolUnit,
-    RequantUnit,
+    MultiplyUnit,
     StartRom,
     Stream,
     SumPoolUnit,
     Unit,
     WeightRom,
-    Window,
 )
+from xnorhw.plan.netlist import Netlist, PoolChoice, Wirer
 from xnorhw.plan.starts import AccumulatorWidths, position_classes
-from xnorhw.plan.streams import conversion
 from xnorhw.plan.units import (
+    join_quantisers,
     layer_window,
     matrix_unit,
     plane_unit,
-    pool_unit,
-    pool_window,
     quantisers,
-    table_rom,
     terms_unit,
 )
 
 __all__ = [
+    "JoinChoice",
     "LayerChoice",
-    "Netlist",
+    "StageChoice",
     "assemble",
     "input_frame",
     "output_frame",
 ]
-
-_SLICE = Fifo(2)
-_WIRE = Fifo(0)
 
 
 @dataclass(frozen=True)
@@ -66,120 +61,109 @@ class LayerChoice:
     memory: Memory
     depth: int
     ring: Memory
-    pool_taps: tuple[int, ...]
-    pool_depths: tuple[int, ...]
-    pool_rings: tuple[Memory, ...]
+    pools: tuple[PoolChoice, ...]
     tables: tuple[Memory, ...]
+
+    @property
+    def stage(self) -> ChipStage:
+        """The layer."""
+        return self.layer
 
 
 @dataclass(frozen=True)
-class Netlist:
-    """Units, the edges between them, a job for each unit, and the layer each belongs to."""
+class JoinChoice:
+    """All that was decided for a join: ``fifos`` are the words held in front of each of its inputs.
 
-    units: tuple[Unit, ...]
-    edges: tuple[Edge, ...]
-    jobs: tuple[Job, ...]
+    ``pools`` and ``tables`` as of a layer.
+    """
+
+    join: ChipJoin
+    shape: JoinShape
+    fifos: tuple[int, ...]
+    pools: tuple[PoolChoice, ...]
+    tables: tuple[Memory, ...]
+
+    @property
+    def stage(self) -> ChipStage:
+        """The join."""
+        return self.join
 
 
-def input_frame(layer: ChipLayer, beat_bits: int) -> Frame:
-    """The frame that the first layer takes: one-bit elements packed, wider ones a byte each."""
-    bits = 1 if layer.act_bits == 1 else 8
-    elements = prod(layer.source.shape)
+StageChoice = LayerChoice | JoinChoice
+
+
+def input_frame(source: Tensor, beat_bits: int) -> Frame:
+    """The frame that enters: one-bit elements packed, wider ones one byte each, or two."""
+    assert source.type is not None
+    wire = wire_bits(source.type)
+    bits = 1 if wire == 1 else 8 if wire <= 8 else 16
+    elements = prod(source.shape)
     return Frame(beat_bits, ceil_div(elements * bits, beat_bits), elements, bits)
 
 
-def output_frame(layer: ChipLayer, beat_bits: int) -> Frame:
-    """The frame of the last layer's sums."""
-    elements = prod(layer.sums.shape)
+def output_frame(result: Tensor, beat_bits: int) -> Frame:
+    """The frame of what leaves: 32 bits a number."""
+    elements = prod(result.shape)
     return Frame(beat_bits, ceil_div(elements * RESULT_BITS, beat_bits), elements, RESULT_BITS)
 
 
-def assemble(choices: tuple[LayerChoice, ...], beat_bits: int) -> Netlist:
-    """Wire the layers from the core's input to its output."""
-    chain = _Chain(input_frame(choices[0].layer, beat_bits), choices[0].layer)
+def assemble(choices: tuple[StageChoice, ...], source: Tensor, beat_bits: int) -> Netlist:
+    """Wire the stages from the core's input, which brings ``source``, to its output."""
+    stages = [choice.stage for choice in choices]
+    readers = Counter(t.name for stage in stages for t in _reads(stage))
+    wiring = _Wiring(input_frame(source, beat_bits), source, dict(readers))
     for choice in choices:
-        chain.matrix_layer(choice)
-        for position in range(len(choice.layer.pools)):
-            chain.pool(choice, position)
-    chain.finish(output_frame(choices[-1].layer, beat_bits))
-    return Netlist(tuple(chain.units), tuple(chain.edges), tuple(chain.jobs))
-
-
-class _Chain:
-    """The chain so far: ``source`` gives ``stream``, whose word is not yet connected."""
-
-    def __init__(self, frame: Frame, first: ChipLayer) -> None:
-        self.units: list[Unit] = []
-        self.edges: list[Edge] = []
-        self.jobs: list[Job] = []
-        self._source = "input"
-        lanes = frame.beat_bits // frame.element_bits
-        # beats run through the whole frame, so the frame is one long pixel
-        self._stream = Stream(first.source.name, lanes, frame.element_bits, frame.elements, 1)
-        self._packed = True
-        self._observed = ""
-        # ready runs through the chain's end from behind
-        self._open = False
-
-    def _connect(self, target: str, slice_here: bool = False) -> None:
-        """The edge from the chain's end to ``target``.
-
-        A register slice of two words stands behind what follows a window, whose ready runs
-        through it to that window, and where ``slice_here`` asks for one; a window ends a chain
-        by itself.
-        """
-        storage = _SLICE if slice_here or self._open else _WIRE
-        self.edges.append(Edge(self._source, target, "data", self._stream, storage, self._observed))
-
-    def _add(self, unit: Unit, stream: Stream, job: Job, observed: str = "") -> None:
-        self.units.append(unit)
-        self.jobs.append(job)
-        self._source, self._stream, self._observed, self._packed = unit.name, stream, observed, False
-        self._open = isinstance(unit, MatrixUnit | PoolUnit | SumPoolUnit | LevelUnit | RequantUnit)
-
-    def _convert(self, name: str, layer: str, want: Stream, packed: bool) -> None:
-        """Bring the stream to ``want``; ``packed``: its words run through the whole frame."""
-        steps = conversion(self._stream, self._packed, want, packed)
-        for i, step in enumerate(steps):
-            unit = f"{name}_converter" + (f"_{'ab'[i]}" if len(steps) > 1 else "")
-            tensor = self._stream.tensor
-            # two converters in a row would be one long path in both directions
-            self._connect(unit, slice_here=i > 0)
-            job = Job(layer, unit, (("packet", step.packets),), tensor, tensor)
-            self._add(Converter(unit, step.in_bits, step.out_bits, step.packet_bits), step.stream, job)
-        self._packed = packed
-
-    def _windows(
-        self, window: Window, layer: str, stream: Stream, loops: tuple[tuple[str, int], ...]
-    ) -> None:
-        self._connect(window.name)
-        self._add(window, stream, Job(layer, window.name, loops, stream.tensor, stream.tensor))
-
-    def matrix_layer(self, choice: LayerChoice) -> None:
-        layer, shape = choice.layer, choice.shape
-        prefix = f"l{layer.index}"
-        tensor, wire_bits = layer.source.name, self._stream.bits
-        if shape.flat:
-            want = Stream(tensor, shape.lanes, wire_bits, layer.channels * layer.taps, 1)
+        if isinstance(choice, LayerChoice):
+            wiring.layer(choice)
         else:
-            want = Stream(tensor, shape.lanes, wire_bits, layer.channels, layer.in_pixels)
-        self._convert(prefix, layer.name, want, packed=shape.flat)
+            wiring.join(choice)
+    wiring.finish(stages[-1].name, stages[-1].output, output_frame(stages[-1].output, beat_bits))
+    return wiring.netlist()
+
+
+def _reads(stage: ChipStage) -> tuple[Tensor, ...]:
+    return stage.sources if isinstance(stage, ChipJoin) else (stage.source,)
+
+
+class _Wiring(Wirer):
+    """Wires layers and joins, stage by stage."""
+
+    def layer(self, choice: LayerChoice) -> None:
+        """A product layer with its pools."""
+        layer = choice.layer
+        prefix = f"l{layer.index}"
+        self.read(layer.source.name)
+        self._matrix_layer(choice, prefix)
+        for i, (pool, chosen) in enumerate(zip(layer.pools, choice.pools, strict=True)):
+            self.pool(f"{prefix}_pool{i}", layer.name, pool, chosen)
+            unit, quantiser = quantisers(layer, choice.shape, choice.widths)[1 + i]
+            if unit is not None and quantiser is not None:
+                self.quantise(layer.name, unit, quantiser, pool.output, choice.tables[1 + i])
+        self.leave(layer.output.name, prefix, layer.name)
+
+    def _matrix_layer(self, choice: LayerChoice, prefix: str) -> None:
+        layer, shape = choice.layer, choice.shape
+        tensor, bits = layer.source.name, self.end.stream.bits
+        if shape.flat:
+            want = Stream(tensor, shape.lanes, bits, layer.channels * layer.taps, 1)
+        else:
+            want = Stream(tensor, shape.lanes, bits, layer.channels, layer.in_pixels)
+        self.convert(prefix, layer.name, want, packed=shape.flat)
         _, rows, columns = layer.sums.shape
         turns = (("term", shape.terms),) if shape.terms > 1 else ()
         loops = (("y", rows), ("x", columns), ("group", shape.groups), *turns, ("fold", shape.folds))
         words = shape.turns * shape.folds
         if shape.windowed:
-            act_bits = layer.act_bits
-            stream = Stream(tensor, shape.simd, act_bits, words * shape.simd, layer.out_pixels)
-            self._windows(layer_window(layer, shape, choice.depth, choice.ring), layer.name, stream, loops)
+            stream = Stream(tensor, shape.simd, layer.act_bits, words * shape.simd, layer.out_pixels)
+            self.windows(layer_window(layer, shape, choice.depth, choice.ring), layer.name, stream, loops)
         # without a window the words come from a converter's multiplexers or from the core's port
         bare = not shape.windowed
         plane = plane_unit(layer, shape)
         if plane is not None:
-            self._connect(plane.name, slice_here=bare)
+            self.connect(plane.name, slice_here=bare)
             bare = False
-            bits = Stream(tensor, shape.simd, 1, words * shape.simd, layer.out_pixels)
-            self._add(plane, bits, Job(layer.name, plane.name, loops, tensor, tensor))
+            signs = Stream(tensor, shape.simd, 1, words * shape.simd, layer.out_pixels)
+            self.add(plane, signs, Job(layer.name, plane.name, loops, tensor, tensor))
         self._matrix(choice, prefix, loops, slice_here=bare)
         self._behind(choice, loops[:-1])
 
@@ -206,9 +190,9 @@ class _Chain:
             column_classes,
             f"{prefix}_starts.mem",
         )
-        self._connect(unit.name, slice_here)
-        self._feed(weights, unit.name, "weights", layer, 1, layer.out_pixels)
-        self._feed(starts, unit.name, "starts", layer, widths.start_bits, layer.out_pixels)
+        self.connect(unit.name, slice_here)
+        self.feed(weights, unit.name, "weights", layer.name, 1, layer.out_pixels)
+        self.feed(starts, unit.name, "starts", layer.name, widths.start_bits, layer.out_pixels)
         made = layer.bits if layer.in_matrix else layer.sums
         assert made is not None
         out = Stream(made.name, shape.pe, unit.out_bits, layer.outputs, layer.out_pixels)
@@ -217,18 +201,7 @@ class _Chain:
             whole = shape.turns * shape.pe
             out = Stream(made.name, shape.pe, unit.out_bits, whole, layer.out_pixels)
         job = Job(layer.name, unit.name, loops, layer.source.name, made.name)
-        self._add(unit, out, job, observed="" if layer.weighted else made.name)
-
-    def _feed(
-        self, rom: WeightRom | StartRom, target: str, port: str, layer: ChipLayer, bits: int, pixels: int
-    ) -> None:
-        """Add ``rom``, the words of each of ``pixels`` read from it at ``port``."""
-        words = rom.depth if isinstance(rom, WeightRom) else rom.groups
-        lanes = rom.width // bits
-        stream = Stream(layer.name, lanes, bits, lanes * words, pixels)
-        self.edges.append(Edge(rom.name, target, port, stream, _WIRE))
-        self.units.append(rom)
-        self.jobs.append(Job(layer.name, rom.name, (("pixel", pixels), ("word", words)), "", ""))
+        self.add(unit, out, job, observed="" if layer.weighted else made.name)
 
     def _behind(self, choice: LayerChoice, loops: tuple[tuple[str, int], ...]) -> None:
         """What weighs the matrix unit's sums and what makes codes of them."""
@@ -237,59 +210,111 @@ class _Chain:
         terms = terms_unit(layer, shape, widths)
         if terms is not None:
             # the sums of the matrix unit go on as they come
-            self._open = False
-            self._connect(terms.name)
+            self.close()
+            self.connect(terms.name)
             out = Stream(sums, shape.pe, terms.out_bits, layer.outputs, layer.out_pixels)
-            job = Job(layer.name, terms.name, loops, sums, sums)
-            self._add(terms, out, job, observed=sums)
-            self._open = True
-        self._quantise(choice, 0, layer.bits)
+            self.add(terms, out, Job(layer.name, terms.name, loops, sums, sums), observed=sums)
+            self.open()
+        unit, quantiser = quantisers(layer, shape, widths)[0]
+        if unit is not None and quantiser is not None:
+            assert layer.bits is not None
+            self.quantise(layer.name, unit, quantiser, layer.bits, choice.tables[0])
 
-    def _quantise(self, choice: LayerChoice, position: int, codes: Tensor | None) -> None:
-        """Make ``codes`` of the sums of the layer (position 0) or of a pool of it, where a unit does."""
-        layer, source = choice.layer, self._stream
-        unit, quantiser = quantisers(layer, choice.shape, choice.widths)[position]
-        if unit is None or quantiser is None:
-            return
-        assert codes is not None
-        channels, rows, columns = codes.shape
-        pixels, groups = rows * columns, source.words_per_pixel
-        self._open = False
-        self._connect(unit.name)
-        rom = table_rom(unit, quantiser, groups, choice.tables[position])
-        port = "levels" if isinstance(unit, LevelUnit) else "factors"
-        # a table of every position is read once a frame, not once a pixel
-        times = pixels * groups // rom.depth
-        self._feed(rom, unit.name, port, layer, rom.width // unit.lanes, times)
-        out = Stream(codes.name, unit.lanes, unit.out_bits, channels, pixels)
-        loops = (("y", rows), ("x", columns), ("group", groups))
-        self._add(unit, out, Job(layer.name, unit.name, loops, source.tensor, codes.name), codes.name)
+    def join(self, choice: JoinChoice) -> None:
+        """What joins streams or begins a branch, with its pools."""
+        join, shape = choice.join, choice.shape
+        prefix = f"j{join.index}"
+        joins = isinstance(join.op, Add | Concat | Multiply)
+        unit = _join_unit(choice, prefix)
+        for i, source in enumerate(join.sources):
+            self.read(source.name)
+            channels, pixels = source.shape[0], source.shape[1] * source.shape[2]
+            lanes = 1 if isinstance(join.op, Multiply) and i else shape.lanes
+            want = Stream(source.name, lanes, self.end.stream.bits, channels, pixels)
+            self.convert(f"{prefix}_in{i}" if joins else prefix, join.name, want, packed=False)
+            if self.end.stream.pixels != pixels:
+                # beats that are whole words of pixels need no converter
+                self.end = replace(self.end, stream=want)
+            if unit is not None:
+                port, depth = (f"data{i}", choice.fifos[i]) if joins else ("data", 0)
+                self.connect(unit.name, slice_here=not joins, port=port, depth=depth)
+        if unit is not None:
+            self._joined(choice, unit)
+        if join.makes_values:
+            self._values(prefix, join.name, join.kind, join.pixels, join.level_bits)
+        made = join_quantisers(join, shape)
+        unit_, quantiser = made[0]
+        if unit_ is not None and quantiser is not None:
+            assert join.bits is not None
+            self.quantise(join.name, unit_, quantiser, join.bits, choice.tables[0])
+        for i, (pool, chosen) in enumerate(zip(join.pools, choice.pools, strict=True)):
+            self.pool(f"{prefix}_pool{i}", join.name, pool, chosen)
+            behind, quantiser = made[1 + i]
+            if behind is not None and quantiser is not None:
+                self.quantise(join.name, behind, quantiser, pool.output, choice.tables[1 + i])
+        self.leave(join.output.name, prefix, join.name)
 
-    def pool(self, choice: LayerChoice, position: int) -> None:
-        pool, taps = choice.layer.pools[position], choice.pool_taps[position]
-        depth, ring = choice.pool_depths[position], choice.pool_rings[position]
-        name = f"l{choice.layer.index}_pool{position}"
-        have = self._stream
-        words = have.words_per_pixel
-        channels, out_height, out_width = pool.pooled.shape
-        tap_groups = pool.op.geometry.taps // taps
-        window = pool_window(name, pool, have.lanes, taps, depth, ring)
-        layer = choice.layer.name
-        loops = (("y", out_height), ("x", out_width), ("word", words), ("tap_group", tap_groups))
-        wide = taps * have.lanes
-        stream = Stream(pool.source.name, wide, have.bits, words * tap_groups * wide, pool.out_pixels)
-        self._windows(window, layer, stream, loops)
-        self._connect(name)
-        job = Job(layer, name, loops, pool.source.name, pool.name)
-        unit = pool_unit(name, pool, have.lanes, taps)
-        bits = unit.bits if isinstance(unit, PoolUnit) else unit.out_bits
-        out = Stream(pool.name, have.lanes, bits, channels, pool.out_pixels)
-        self._add(unit, out, job, observed=pool.name)
-        self._quantise(choice, 1 + position, pool.output)
+    def _joined(self, choice: JoinChoice, unit: Unit) -> None:
+        join, shape = choice.join, choice.shape
+        boxed = isinstance(join.op, BoxSum)
+        bits = unit.bits if isinstance(unit, ConcatUnit) else _out_bits(unit)
+        channels = 1 if boxed else join.channels
+        out = Stream(join.joined.name, 1 if boxed else shape.lanes, bits, channels, join.pixels)
+        _, rows, columns = join.joined.shape
+        words = sum(shape.words) if isinstance(join.op, Concat) else max(shape.words)
+        loops = (("y", rows), ("x", columns), ("word", words))
+        job = Job(join.name, unit.name, loops, join.sources[0].name, join.joined.name)
+        # the sum of magnitudes is no tensor of the network
+        self.add(unit, out, job, observed="" if boxed else join.joined.name)
 
-    def finish(self, frame: Frame) -> None:
-        tensor = self._stream.tensor
+    def _values(self, prefix: str, layer: str, kind: IntType, pixels: int, bits: int) -> None:
+        """Codes or signs become signed numbers of ``bits`` bits."""
+        have = self.end.stream
+        name, words = f"{prefix}_values", have.words_per_pixel
+        own = min(have.bits, wire_bits(kind))
+        signed = kind.signed and not kind.is_bipolar
+        unit = SumPoolUnit(name, have.lanes, own, signed, kind.is_bipolar, 1, 1, words, bits)
+        self.connect(name, slice_here=True)
+        out = Stream(have.tensor, have.lanes, bits, have.channels, pixels)
+        loops = (("pixel", pixels), ("word", words))
+        self.add(unit, out, Job(layer, name, loops, have.tensor, have.tensor))
+
+    def finish(self, layer: str, result: Tensor, frame: Frame) -> None:
+        """From the last stage to the core's output."""
+        self.read(result.name)
+        if self.end.stream.bits != RESULT_BITS:
+            assert result.type is not None
+            pixels = result.shape[1] * result.shape[2]
+            self._values("output", layer, result.type, pixels, RESULT_BITS)
         lanes = frame.beat_bits // frame.element_bits
-        want = Stream(tensor, lanes, frame.element_bits, frame.elements, 1)
-        self._convert("output", self.jobs[-1].layer, want, packed=True)
-        self._connect("output", slice_here=True)
+        want = Stream(self.end.stream.tensor, lanes, frame.element_bits, frame.elements, 1)
+        self.convert("output", self.jobs[-1].layer, want, packed=True)
+        self.connect("output", slice_here=True)
+
+
+def _out_bits(unit: Unit) -> int:
+    assert isinstance(unit, AddUnit | AbsSumUnit | MultiplyUnit)
+    return unit.out_bits
+
+
+def _join_unit(choice: JoinChoice, prefix: str) -> Unit | None:
+    """The unit that joins the streams; None where a branch begins with its quantiser or pool."""
+    join, shape, op = choice.join, choice.shape, choice.join.op
+    kinds = [source.type for source in join.sources if source.type is not None]
+    bits = [wire_bits(kind) for kind in kinds]
+    # sums that leave the chip at once are made in the width of a result
+    made = RESULT_BITS if join.last and join.output is join.joined else wire_bits(join.kind)
+    if isinstance(op, Add):
+        signed = tuple(kind.encoding is not Encoding.BIPOLAR and kind.signed for kind in kinds)
+        bipolar = tuple(kind.is_bipolar for kind in kinds)
+        return AddUnit(f"{prefix}_add", shape.lanes, tuple(bits), signed, bipolar, op.shifts, made)
+    if isinstance(op, Concat):
+        return ConcatUnit(f"{prefix}_concat", shape.lanes, bits[0], shape.words)
+    if isinstance(op, Multiply):
+        words = shape.words[0]
+        return MultiplyUnit(f"{prefix}_multiply", shape.lanes, bits[0], bits[1], words, made)
+    if isinstance(op, BoxSum):
+        words = shape.words[0]
+        last = join.channels - (words - 1) * shape.lanes
+        return AbsSumUnit(f"{prefix}_abs_sum", shape.lanes, bits[0], words, last, made)
+    return None

@@ -11,7 +11,9 @@ from math import ceil, prod
 from xnorhw.board import Board
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import IntGraph, Product, Tensor
+from xnorhw.ir.types import Encoding
 from xnorhw.plan.folding import Folding
+from xnorhw.plan.stages import chip_input, chip_output
 
 __all__ = ["bound_cycles", "layer_bounds"]
 
@@ -23,13 +25,12 @@ def bound_cycles(graph: IntGraph, folding: Folding, board: Board, clock_mhz: flo
 
     Input beats, output beats, bytes of a frame over the DDR's bandwidth, and for each layer
     max(ceil(input pixels / M), ceil(output pixels / M) x ceil(C_out / PE) x folds x terms), M
-    the pixels a clock, folds = taps x ceil(C / SIMD) for SIMD <= C, else taps x C / SIMD, terms
+    the pixels a clock, folds = taps x ceil(C / SIMD) for SIMD <= C (of a group), else taps x C / SIMD, terms
     the binary weight tensors of a layer of k-bit weights or of several bases, done in turn.  A
     kernel that covers its whole map is a linear layer: one pixel in, one out.
     """
-    products = [node for node in graph.nodes if isinstance(node.op, Product)]
-    beats_in = ceil(_input_bits(graph.tensor(products[0].input)) / board.stream_bits)
-    beats_out = ceil(prod(products[-1].output.shape) * _RESULT_BITS / board.stream_bits)
+    beats_in = ceil(_input_bits(chip_input(graph)) / board.stream_bits)
+    beats_out = ceil(prod(chip_output(graph).shape) * _RESULT_BITS / board.stream_bits)
     bytes_a_clock = board.ddr_gbytes_per_s * 1000 / (clock_mhz or board.clock_mhz)
     ddr = ceil((beats_in + beats_out) * board.stream_bits / 8 / bytes_a_clock)
     return max(beats_in, beats_out, ddr, *(clocks for _, clocks in layer_bounds(graph, folding)))
@@ -44,6 +45,7 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
         name = node.output.name
         fold = folding.layer(name)
         channels, height, width = graph.tensor(node.input).shape
+        channels //= node.op.groups
         outputs, out_height, out_width = node.output.shape
         taps = prod(node.op.geometry.kernel)
         pixels_in, pixels_out = height * width, out_height * out_width
@@ -60,4 +62,5 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
 
 def _input_bits(tensor: Tensor) -> int:
     assert tensor.type is not None
-    return prod(tensor.shape) * (1 if tensor.type.bits == 1 else 8)
+    bits = tensor.type.bits + (tensor.type.encoding is Encoding.TWOS)
+    return prod(tensor.shape) * (1 if bits == 1 else 8 if bits <= 8 else 16)

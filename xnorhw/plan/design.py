@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from math import prod
 
-from xnorhw.ir.geometry import WindowGeometry, ceil_div
-from xnorhw.plan.assemble import LayerChoice, Netlist, assemble, input_frame, output_frame
+from xnorhw.ir.geometry import ceil_div
+from xnorhw.plan.assemble import JoinChoice, LayerChoice, assemble, input_frame, output_frame
 from xnorhw.plan.geometry import LayerShape, layer_shape
-from xnorhw.plan.layers import ChipLayer
+from xnorhw.plan.joins import JoinShape, join_shape, slowest_join
+from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
 from xnorhw.plan.model import Converter, Edge, Fifo, Job, Memory, Resources, StartRom, Unit, WeightRom, Window
+from xnorhw.plan.netlist import Netlist, PoolChoice
+from xnorhw.plan.network import Network
+from xnorhw.plan.pick import Pick, join_stage, layer_line, stages
 from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources, unit_resources
-from xnorhw.plan.schedule import (
-    Schedule,
-    Stage,
-    pool_latency,
-    quantiser_latency,
-    schedule,
-    terms_latency,
-    window_ring,
-)
+from xnorhw.plan.schedule import Schedule, schedule
 from xnorhw.plan.starts import AccumulatorWidths
-from xnorhw.plan.units import quantisers, table_rom
+from xnorhw.plan.units import join_quantisers, quantisers, table_rom
 
-__all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "stages", "table_roms", "unit_cycles"]
+__all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "join_tables", "table_roms", "unit_cycles"]
 
 
 # A deeper ROM becomes block RAM by itself in the tools (they move its address register into it).
 LUT_ROM_DEPTH = 256
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order."""
-
-    pe: int
-    simd: int
-    memory: str
-    ring: str
-    pool_taps: tuple[int, ...]
-    pool_rings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,11 +50,13 @@ class Prices:
 class Design:
     """A folding worked out.
 
-    ``cycles`` and ``costs`` are by unit, in the netlist's order; a FIFO's cost is that of
-    the unit in front of it, the input's of "input".
+    ``choices`` are the layers', in order, ``joins`` those of what stands between them.  ``cycles``
+    and ``costs`` are by unit, in the netlist's order; a FIFO's cost is that of the unit in front of
+    it, the input's of "input".
     """
 
     choices: tuple[LayerChoice, ...]
+    joins: tuple[JoinChoice, ...]
     netlist: Netlist
     cycles: tuple[tuple[str, int], ...]
     costs: tuple[tuple[str, Resources], ...]
@@ -84,91 +70,45 @@ class Design:
 
 
 def design(
-    layers: tuple[ChipLayer, ...],
-    widths: tuple[AccumulatorWidths, ...],
-    picks: tuple[Pick, ...],
-    beat_bits: int,
-    prices: Prices,
-    least_period: int = 1,
+    network: Network, picks: tuple[Pick, ...], beat_bits: int, prices: Prices, least_period: int = 1
 ) -> Design:
-    """Work out ``picks``; ``least_period``: clocks a frame that something outside asks for (DDR)."""
-    shapes = tuple(layer_shape(layer, p.pe, p.simd) for layer, p in zip(layers, picks, strict=True))
-    beats = output_frame(layers[-1], beat_bits).beats
-    line = stages(layers, shapes, picks, beats)
-    works = [round(s.cost * s.pixels) for s in line]
+    """Work out ``picks``, one a layer.
+
+    ``least_period``: clocks a frame that something outside asks for (DDR).
+    """
+    shapes = tuple(layer_shape(layer, p.pe, p.simd) for layer, p in zip(network.layers, picks, strict=True))
+    beats_in = input_frame(network.source, beat_bits).beats
+    beats_out = output_frame(network.result, beat_bits).beats
+    lines = zip(network.layers, shapes, picks, strict=True)
+    line = [stage for layer, shape, pick in lines for stage in layer_line(layer, shape, pick)]
     period = max(
         least_period,
-        input_frame(layers[0], beat_bits).beats,
-        beats,
-        *works,
+        beats_in,
+        beats_out,
+        slowest_join(network.stages),
+        *(round(s.cost * s.pixels) for s in line),
         *(s.in_words for s in line),
     )
-    plan = schedule(line, input_frame(layers[0], beat_bits).beats, period)
-    depths = dict(plan.depths)
-    choices = tuple(
-        _choice(layer, shape, width, pick, depths, prices)
-        for layer, shape, width, pick in zip(layers, shapes, widths, picks, strict=True)
-    )
-    netlist = assemble(choices, beat_bits)
+    joins = {join.index: join_shape(join, period) for join in network.joins}
+    plan = schedule(stages(network, shapes, picks, joins), beats_in, beats_out, period)
+    depths, fifos = dict(plan.depths), dict(plan.fifos)
+    chosen: list[LayerChoice | JoinChoice] = []
+    for stage in network.stages:
+        if isinstance(stage, ChipLayer):
+            at = stage.index
+            chosen.append(_choice(stage, shapes[at], network.widths[at], picks[at], depths, prices))
+        else:
+            chosen.append(_join_choice(stage, joins[stage.index], depths, fifos, prices))
+    netlist = assemble(tuple(chosen), network.source, beat_bits)
     jobs = {job.unit: job for job in netlist.jobs}
     cycles = tuple((u.name, unit_cycles(u, jobs[u.name])) for u in netlist.units)
     late = [name for name, clocks in cycles if clocks > period]
     assert not late, f"{late} are slower than the period of {period} clocks"
     costs = _costs(netlist.units, netlist.edges)
     total = reduce(Resources.__add__, (c for _, c in costs), Resources())
-    return Design(choices, netlist, cycles, costs, plan, total)
-
-
-def stages(
-    layers: tuple[ChipLayer, ...], shapes: tuple[LayerShape, ...], picks: tuple[Pick, ...], beats: int
-) -> tuple[Stage, ...]:
-    """The pixel loops from input to output, each coupled with what stands before the next ring."""
-    line: list[Stage] = []
-    for layer, shape, pick in zip(layers, shapes, picks, strict=True):
-        line.append(_layer_stage(layer, shape))
-        for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
-            words = ceil_div(layer.outputs, pick.pe)
-            _, height, width = pool.source.shape
-            ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
-            cost = words * pool.op.geometry.taps // taps
-            later = pool_latency(pool.bits, pool.quantiser is not None, taps)
-            if pool.quantiser is not None:
-                later += quantiser_latency(pool.quantiser)
-            line.append(Stage(pool.name, ring, ring.words, pool.out_pixels, float(cost), 0, later))
-    return _coupled(line, beats)
-
-
-def _layer_stage(layer: ChipLayer, shape: LayerShape) -> Stage:
-    ring = None
-    if shape.flat and shape.windowed:
-        # all words of the frame for each of its channel groups
-        whole = WindowGeometry(kernel=(1, shape.in_words))
-        ring = window_ring(whole, 1, shape.in_words, 1, 1, 1)
-    elif shape.windowed:
-        _, height, width = layer.source.shape
-        ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
-    coefficients = tuple(t.coefficient for t in layer.product.terms)
-    later = terms_latency(coefficients) if layer.weighted else 0
-    if layer.quantiser is not None and not layer.in_matrix:
-        later += quantiser_latency(layer.quantiser)
-    cost = float(shape.turns * shape.folds)
-    return Stage(layer.name, ring, shape.in_words, layer.out_pixels, cost, 0, later)
-
-
-def _coupled(line: list[Stage], beats: int) -> tuple[Stage, ...]:
-    """Fill in what stands behind each stage, from the last to the first.
-
-    A stage waits for its converter, whose narrower side moves a word a clock, and for a
-    unit behind that takes words as they come.
-    """
-    coupled: list[Stage] = []
-    next_words, behind = beats, 0.0
-    for stage in reversed(line):
-        work = max(stage.cost * stage.pixels, float(next_words), behind)
-        coupled.append(replace(stage, cost=work / stage.pixels, next_words=next_words))
-        next_words = stage.in_words
-        behind = work if stage.ring is None else 0.0
-    return tuple(reversed(coupled))
+    layers = tuple(c for c in chosen if isinstance(c, LayerChoice))
+    between = tuple(c for c in chosen if isinstance(c, JoinChoice))
+    return Design(layers, between, netlist, cycles, costs, plan, total)
 
 
 def _choice(
@@ -183,19 +123,50 @@ def _choice(
     memory = _rom_memory(pick.memory, width, depth, prices)
     ring_depth = depths.get(layer.name, 0)
     ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.taps_per_word, prices)
-    pool_depths = tuple(depths[p.name] for p in layer.pools)
-    pool_rings = tuple(
-        _ring_memory(wish, shape.pe * pool.bits, depth, taps, prices)
-        for wish, pool, depth, taps in zip(
-            pick.pool_rings, layer.pools, pool_depths, pick.pool_taps, strict=True
-        )
+    pools = tuple(
+        _pool_choice(pool, shape.pe, taps, depths[pool.name], wish, prices)
+        for pool, taps, wish in zip(layer.pools, pick.pool_taps, pick.pool_rings, strict=True)
     )
-    tables = tuple(
-        Memory.LUT if rom is None else _rom_memory("auto", rom.width, rom.depth, prices)
-        for rom in table_roms(layer, shape, widths)
+    tables = _table_memories(table_roms(layer, shape, widths), prices)
+    return LayerChoice(layer, shape, widths, memory, ring_depth, ring, pools, tables)
+
+
+def _join_choice(
+    join: ChipJoin,
+    shape: JoinShape,
+    depths: dict[str, int],
+    fifos: dict[tuple[str, int], int],
+    prices: Prices,
+) -> JoinChoice:
+    pools = tuple(
+        _pool_choice(pool, shape.pool_lanes, taps, depths[pool.name], "auto", prices)
+        for pool, taps in zip(join.pools, shape.pool_taps, strict=True)
     )
-    return LayerChoice(
-        layer, shape, widths, memory, ring_depth, ring, pick.pool_taps, pool_depths, pool_rings, tables
+    held = tuple(fifos.get((join_stage(join), i), 0) for i in range(len(join.sources)))
+    roms = {codes: rom for codes, rom, _ in join_tables(join, shape)}
+    made = (join.bits, *(pool.output for pool in join.pools))
+    tables = tuple(None if codes is None else roms.get(codes.name) for codes in made)
+    return JoinChoice(join, shape, held, pools, _table_memories(tables, prices))
+
+
+def join_tables(join: ChipJoin, shape: JoinShape) -> tuple[tuple[str, WeightRom, int], ...]:
+    """The tables of a join: the codes that each makes, the table, and the channel groups of a pixel."""
+    made = (join.bits, *(pool.output for pool in join.pools))
+    words = (ceil_div(join.joined.shape[0], shape.lanes), *(shape.pool_words(pool) for pool in join.pools))
+    return tuple(
+        (codes.name, table_rom(unit, quantiser, count, Memory.LUT), count)
+        for codes, (unit, quantiser), count in zip(made, join_quantisers(join, shape), words, strict=True)
+        if codes is not None and unit is not None and quantiser is not None
+    )
+
+
+def _pool_choice(pool: ChipPool, lanes: int, taps: int, depth: int, wish: str, prices: Prices) -> PoolChoice:
+    return PoolChoice(taps, depth, _ring_memory(wish, lanes * pool.bits, depth, taps, prices))
+
+
+def _table_memories(roms: tuple[WeightRom | None, ...], prices: Prices) -> tuple[Memory, ...]:
+    return tuple(
+        Memory.LUT if rom is None else _rom_memory("auto", rom.width, rom.depth, prices) for rom in roms
     )
 
 
@@ -244,6 +215,7 @@ def _costs(units: tuple[Unit, ...], edges: tuple[Edge, ...]) -> tuple[tuple[str,
     behind: dict[str, Resources] = {}
     for edge in edges:
         assert isinstance(edge.storage, Fifo)
-        behind[edge.source] = fifo_resources(edge.stream.width, edge.storage)
+        cost = fifo_resources(edge.stream.width, edge.storage)
+        behind[edge.source] = behind.get(edge.source, Resources()) + cost
     costs = [(u.name, unit_resources(u) + behind[u.name]) for u in units]
     return (("input", behind["input"]), *costs)

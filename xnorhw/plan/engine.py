@@ -118,7 +118,7 @@ class _Maker:
             len(self.layers) if plan is None else back,
             -1 if plan is None else self.index[plan.input_tensor],
             -1 if plan is None else self.index[plan.output_tensor],
-            1 if plan is not None and plan.input_frame.element_bits == 1 else 8,
+            8 if plan is None else plan.input_frame.element_bits,
             0 if whole else kind.min,
             0 if whole else kind.max,
             buffers_of(self.tensors, self.layers),

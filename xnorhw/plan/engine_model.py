@@ -254,7 +254,7 @@ class EngineNetwork:
 
     ``front_layers`` layers run before an accelerator, those from ``back_layer`` on behind it;
     ``chip_input`` and ``chip_output`` are the indices of the tensors that enter and leave it,
-    -1 where there is none; ``chip_bits`` is 1 or 8, the bits of an element of its frame.
+    -1 where there is none; ``chip_bits`` is 1, 8 or 16, the bits of an element of its frame.
     ``scores`` is their number.  Input values lie between
     ``input_low`` and ``input_high``; both are 0 where the input's format holds no others.
     ``buffers`` says for each tensor in which memory it lies, -1 for one that only a trace sees.

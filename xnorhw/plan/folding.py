@@ -9,9 +9,18 @@ from typing import Any
 
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.plan.geometry import WIDEST_WORD, divisors, layer_shape, legal_simd, legal_taps, word_bits
-from xnorhw.plan.layers import ChipLayer, ChipPool, chip_layers
+from xnorhw.plan.geometry import (
+    WIDEST_WORD,
+    divisors,
+    layer_shape,
+    legal_pe,
+    legal_simd,
+    legal_taps,
+    word_bits,
+)
+from xnorhw.plan.layers import ChipLayer, ChipPool
 from xnorhw.plan.model import Plan, PoolUnit, SumPoolUnit, Unit, Window
+from xnorhw.plan.stages import chip_layers
 
 __all__ = [
     "Folding",
@@ -144,18 +153,28 @@ def _check_name(kind: str, name: str, known: list[str], seen: set[str]) -> None:
 
 def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
     if not 1 <= entry.pe <= layer.outputs:
-        near = sorted(divisors(layer.outputs), key=lambda d: abs(d - entry.pe))[:3]
+        near = sorted(divisors(layer.outputs // layer.groups), key=lambda d: abs(d - entry.pe))[:3]
+        alone = layer.groups == 1
+        way = f"1 to {layer.outputs}, best a divisor, for example {_listed(sorted(near))}"
         raise FitError(
-            f"pe {entry.pe} is out of range: the layer has {layer.outputs} output channels",
+            f"pe {entry.pe} is out of range: the layer has {layer.outputs} output channels"
+            + ("" if alone else f" in {layer.groups} groups"),
             module=entry.name,
-            remedy=f"Use 1 to {layer.outputs}, best a divisor, for example {_listed(sorted(near))}",
+            remedy=f"Use {way if alone else _listed(legal_pe(layer))}",
+        )
+    if entry.pe not in legal_pe(layer):
+        raise FitError(
+            f"pe {entry.pe} does not divide the {layer.outputs // layer.groups} output channels of a group",
+            module=entry.name,
+            remedy=f"Use {_listed(legal_pe(layer))}",
         )
     legal = legal_simd(layer)
     if entry.simd not in legal:
         near = sorted(sorted(legal, key=lambda d: abs(d - entry.simd))[:4])
         raise FitError(
-            f"no window can feed simd {entry.simd}: the layer has {layer.channels} channels and "
-            f"{layer.taps} taps",
+            f"no window can feed simd {entry.simd}: the layer has {layer.slice_channels} channels"
+            + ("" if layer.groups == 1 else " in a group")
+            + f" and {layer.taps} taps",
             module=entry.name,
             remedy=f"Use {simd_hint(layer)}; the nearest are {_listed(near)}",
         )
@@ -192,16 +211,17 @@ def _check_pool(entry: PoolFolding, pool: ChipPool) -> None:
 def simd_hint(layer: ChipLayer) -> str:
     """The values of a layer's SIMD, in words: what a window can feed, in words that C++ can hold."""
     legal = [s for s in legal_simd(layer) if word_bits(layer, layer_shape(layer, 1, s)) <= WIDEST_WORD]
-    within = [s for s in legal if s <= layer.channels]
-    more = [s for s in legal if s > layer.channels]
-    if len(within) == 1:
+    within = [s for s in legal if s <= layer.slice_channels]
+    more = [s for s in legal if s > layer.slice_channels]
+    if len(within) == 1 or layer.groups > 1:
         return f"simd {_listed([*within, *more])}"
     return f"simd 1 to {within[-1]}" + (f", or {_listed(more)}" if more else "")
 
 
 def layer_hint(layer: ChipLayer) -> str:
     """What a layer's folding may be, in words."""
-    return f"pe 1 to {layer.outputs}, {simd_hint(layer)}, pixels 1, memories auto, block or lut"
+    pe = f"1 to {layer.outputs}" if layer.groups == 1 else _listed(legal_pe(layer))
+    return f"pe {pe}, {simd_hint(layer)}, pixels 1, memories auto, block or lut"
 
 
 def _listed(values: object) -> str:

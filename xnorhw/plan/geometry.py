@@ -15,6 +15,7 @@ __all__ = [
     "LayerShape",
     "divisors",
     "layer_shape",
+    "legal_pe",
     "legal_simd",
     "legal_taps",
     "pool_cycles",
@@ -37,9 +38,20 @@ def divisors(n: int) -> list[int]:
 
 
 def legal_simd(layer: ChipLayer) -> list[int]:
-    """Every SIMD that a window can feed: 1..C, then C times a divisor of the taps."""
-    c = layer.channels
-    return list(range(1, c + 1)) + [c * d for d in divisors(layer.taps) if d > 1]
+    """Every SIMD that a window can feed: 1..C, then C times a divisor of the taps.
+
+    With groups C are those of one group, whose words no other's fill: divisors of C alone.
+    """
+    c = layer.slice_channels
+    within = list(range(1, c + 1)) if layer.groups == 1 else divisors(c)
+    return within + [c * d for d in divisors(layer.taps) if d > 1]
+
+
+def legal_pe(layer: ChipLayer) -> list[int]:
+    """Every PE: 1..O, with groups the divisors of one group's output channels."""
+    if layer.groups == 1:
+        return list(range(1, layer.outputs + 1))
+    return divisors(layer.outputs // layer.groups)
 
 
 def legal_taps(pool: ChipPool) -> list[int]:
@@ -53,7 +65,8 @@ class LayerShape:
 
     The window takes words of ``lanes`` elements, ``words_per_pixel`` a pixel, and gives
     ``taps_per_word`` taps a word, ``folds`` words for each of ``terms`` terms of each of
-    ``groups`` channel groups of each output pixel.  ``flat`` True: a whole-map layer whose
+    ``groups`` channel groups (a word of PE each) of each output pixel; of a convolution with groups
+    they read ``slices`` parts of a pixel's words one after the other.  ``flat`` True: a whole-map layer whose
     words follow one another through the map as if it were one pixel of channels x taps;
     ``windowed`` False: its words need no replay either, and there is no window at all.
     """
@@ -70,6 +83,7 @@ class LayerShape:
     in_words: int
     cycles: int
     terms: int = 1
+    slices: int = 1
 
     @property
     def turns(self) -> int:
@@ -79,23 +93,35 @@ class LayerShape:
 
 def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
     """The shape of ``layer`` at a legal (pe, simd); cycles are those of its slowest port."""
-    c, taps = layer.channels, layer.taps
+    c, taps, slices = layer.slice_channels, layer.taps, layer.groups
     groups = ceil_div(layer.outputs, pe)
-    flat = layer.whole_map and (simd % c == 0 or c % simd == 0)
+    flat = slices == 1 and layer.whole_map and (simd % c == 0 or c % simd == 0)
     if flat:
         lanes, taps_per_word, words = simd, 1, c * taps // simd
         folds, in_words = words, words
     elif simd <= c:
-        lanes, taps_per_word, words = simd, 1, ceil_div(c, simd)
-        folds, in_words = taps * words, layer.in_pixels * words
+        lanes, taps_per_word, words = simd, 1, slices * ceil_div(c, simd)
+        folds, in_words = taps * words // slices, layer.in_pixels * words
     else:
-        lanes, taps_per_word, words = c, simd // c, 1
-        folds, in_words = taps // taps_per_word, layer.in_pixels
+        lanes, taps_per_word, words = c, simd // c, slices
+        folds, in_words = taps // taps_per_word, layer.in_pixels * slices
     pointwise = taps == 1 and layer.geometry.stride == (1, 1) and not layer.geometry.pads.any()
     windowed = groups * layer.terms > 1 or not (flat or pointwise)
     cycles = max(in_words, layer.out_pixels * groups * layer.terms * folds)
     return LayerShape(
-        pe, simd, lanes, words, taps_per_word, folds, groups, flat, windowed, in_words, cycles, layer.terms
+        pe,
+        simd,
+        lanes,
+        words,
+        taps_per_word,
+        folds,
+        groups,
+        flat,
+        windowed,
+        in_words,
+        cycles,
+        layer.terms,
+        slices,
     )
 
 
@@ -127,13 +153,16 @@ def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
 
 def result_bits(layer: ChipLayer) -> int:
     """Bits of an element that leaves the layer, its pools left out."""
-    return RESULT_BITS if layer.bits is None else wire_bits(_kind(layer.bits))
+    if layer.bits is None:
+        return RESULT_BITS if layer.last else max(wire_bits(_kind(layer.sums)), _sum_bits(layer))
+    return wire_bits(_kind(layer.bits))
 
 
 def pool_sum_bits(pool: ChipPool) -> int:
     """Bits of a sum pool's sums, and of every level that they are compared with."""
     low, high = pool.sums_range
-    return type_for_range(low, high + 1).bits
+    bits = type_for_range(low, high + 1).bits
+    return bits if pool.quantiser is not None else max(bits, wire_bits(_kind(pool.pooled)))
 
 
 def _kind(tensor: Tensor) -> IntType:

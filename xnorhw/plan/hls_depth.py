@@ -6,13 +6,19 @@ most words that then lie in a stream are its depth, for with that many places no
 one, and all goes as if there were no end.  A source that is quicker than even cannot make a
 result later: taking a word earlier delays nothing.
 
+Where streams meet, a word waits for the slowest path.  A stage's pipeline delays all of its
+words alike, which changes nothing in a chain; between the paths of a graph it counts.  A word
+that is forked leaves for all targets at once.  Depths that hold one order of events with every
+word in its place hold all orders: what processes give does not depend on time, and so neither
+does whether they stand still.
+
 The stream inside a window is the exception: its words are whole windows.  It is as short as
 its two processes allow, and what has to wait does so in front of them, in words of one tap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +34,14 @@ FRAMES = 3
 LATENCY = 4
 """Clocks that a word may take through a process and a FIFO, on the safe side."""
 
+NEVER = -(1 << 62)
+"""Before every clock."""
+
 SLACK = 2
 """Words more: a FIFO shows a word, and a place, some clocks after it is there."""
+
+PIPELINE = 8
+"""Clocks between a turn's reads and its writes in hardware, on the safe side: Vitis decides them."""
 
 LEAST = 2
 """A FIFO of two words moves one every clock."""
@@ -41,38 +53,82 @@ Clocks = npt.NDArray[np.int64]
 class Turns:
     """A stage's loop for one frame: ``count`` turns, and in which of them it reads and it writes.
 
-    ``room``: the depth that the stream behind it has, 0 where it is to be found.
+    ``reads`` are those of each source; all targets are written in the same turns.  ``room``: the
+    depth that the stream behind it has, 0 where it is to be found.
     """
 
     count: int
-    reads: Clocks
+    reads: tuple[Clocks, ...]
     writes: Clocks
     room: int = 0
 
 
-def stream_depths(stages: Sequence[Turns], beats: int, period: int) -> list[int]:
-    """The depth of the stream behind each stage but the last; frames of ``beats`` come every ``period``."""
-    frame = np.arange(FRAMES)[:, None]
-    came = (frame * period + np.arange(beats) * period // beats).ravel()
+def stream_depths(
+    stages: Sequence[Turns], writers: Sequence[Sequence[int]], beats: int, period: int
+) -> list[list[int]]:
+    """The depth of the stream into each source of each stage; frames of ``beats`` come every ``period``.
+
+    ``writers`` are the stages that write those sources, -1 being the core's input, whose depth is
+    given as 0.  A stage stands behind its writers.
+    """
+    frames = FRAMES
+    if any(len(sources) > 1 for sources in writers):
+        # a word may wait for whole frames of another path
+        once = _traffic(stages, writers, beats, period, 1)
+        frames += max(int((taken - came).max()) for _, came, taken in once) // period
+    depths: list[list[int]] = [[0] * len(sources) for sources in writers]
+    for (number, port), came, taken in _traffic(stages, writers, beats, period, frames):
+        depths[number][port] = stages[writers[number][port]].room or _most(came, taken)
+    return depths
+
+
+Place = tuple[int, int]
+"""A stage and the number of one of its sources."""
+
+
+def _traffic(
+    stages: Sequence[Turns], writers: Sequence[Sequence[int]], beats: int, period: int, frames: int
+) -> Iterator[tuple[Place, Clocks, Clocks]]:
+    """For each stream between two stages the clocks in which its words come and are taken."""
+    frame = np.arange(frames)[:, None]
+
+    def repeated(turns: Clocks, count: int) -> Clocks:
+        return (frame * count + turns).ravel()
+
     loops = [
-        Turns(s.count, (frame * s.count + s.reads).ravel(), (frame * s.count + s.writes).ravel(), s.room)
+        Turns(s.count, tuple(repeated(r, s.count) for r in s.reads), repeated(s.writes, s.count), s.room)
         for s in stages
     ]
-    depths = []
-    for number, stage in enumerate(loops):
-        # a turn comes a clock after the one before it, and after the word that it reads
-        late = np.maximum.accumulate(came + 1 - stage.reads)
-        last_read = np.searchsorted(stage.reads, stage.writes, side="right") - 1
-        late_writes = late[last_read]
+    gave = {-1: (frame * period + np.arange(beats) * period // beats).ravel()}
+    for number, (stage, sources) in enumerate(zip(loops, writers, strict=True)):
+        came = [gave[writer] for writer in sources]
+        # a turn comes a clock after the one before it, and after the words that it reads
+        waits = [
+            np.maximum.accumulate(words + 1 - reads) for words, reads in zip(came, stage.reads, strict=True)
+        ]
+        late = [_late(stage, waits, reads) for reads in stage.reads]
+        late_writes = _late(stage, waits, stage.writes)
         if stage.room:
-            late_writes = _held_back(stage, late_writes, loops[number + 1].reads)
-            written = np.searchsorted(stage.writes, stage.reads, side="left") - 1
-            late = np.maximum(late, np.where(written < 0, late, late_writes[written]))
-        if number:
-            room = loops[number - 1].room
-            depths.append(room or _most(came, stage.reads + late))
-        came = stage.writes + late_writes
-    return depths
+            (behind,) = (n for n, places in enumerate(writers) if number in places)
+            late_writes = _held_back(stage, late_writes, loops[behind].reads[0])
+            written = np.searchsorted(stage.writes, stage.reads[0], side="left") - 1
+            late = [np.maximum(late[0], np.where(written < 0, NEVER, late_writes[written]))]
+        for port, (writer, reads) in enumerate(zip(sources, stage.reads, strict=True)):
+            if writer >= 0:
+                yield (number, port), came[port], reads + late[port]
+        gave[number] = stage.writes + late_writes + PIPELINE
+
+
+def _late(stage: Turns, waits: Sequence[Clocks], turns: Clocks) -> Clocks:
+    """How many clocks after its number each of ``turns`` comes, the words of each source being waited for."""
+    late = np.full(len(turns), NEVER)
+    for reads, wait in zip(stage.reads, waits, strict=True):
+        if turns is reads:
+            late = np.maximum(late, wait)
+            continue
+        last_read = np.searchsorted(reads, turns, side="right") - 1
+        late = np.maximum(late, np.where(last_read < 0, NEVER, wait[last_read]))
+    return late
 
 
 def _most(came: Clocks, taken: Clocks) -> int:
@@ -86,7 +142,7 @@ def _held_back(stage: Turns, late: Clocks, reads: Clocks) -> Clocks:
     writes, room = stage.writes.tolist(), stage.room
     found: list[int] = []
     taken: list[int] = []
-    behind, behind_late = 0, -(1 << 62)
+    behind, behind_late = 0, NEVER
     for k, (turn, own, read) in enumerate(zip(writes, late.tolist(), reads.tolist(), strict=True)):
         behind = max(behind, own) if k else own
         if k >= room:
@@ -114,9 +170,11 @@ def line_buffer_depth(unit: Window, first: int, step_row: int, cycles: int) -> i
     given = (np.cumsum(steps.ravel())[:, None] * words + np.arange(words)).ravel()
     # tap groups outside of words: all words of a pixel are taken in its first round
     pace = groups if unit.channels_outer else 1
-    pixel_cycles = words * unit.repeats * groups
-    taken = (np.arange(pixels)[:, None] * pixel_cycles + np.arange(words) * pace).ravel()
-    whole = pixels * pixel_cycles
+    # a slice is taken as a pixel by itself
+    parts = words // unit.slices
+    part_cycles = parts * unit.repeats * groups
+    taken = (np.arange(pixels * unit.slices)[:, None] * part_cycles + np.arange(parts) * pace).ravel()
+    whole = pixels * unit.slices * part_cycles
     frame = np.arange(FRAMES)[:, None]
     given = (frame * cycles + given).ravel()
     taken = (frame * whole + taken).ravel()

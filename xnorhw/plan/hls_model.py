@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from xnorhw.plan.hls_branches import AbsSum, Add, Concat, Fork, Multiply
+from xnorhw.plan.hls_stage import HlsStream, StageBase
 from xnorhw.plan.model import (
     LevelUnit,
     MatrixUnit,
@@ -20,13 +22,18 @@ from xnorhw.plan.model import (
 )
 
 __all__ = [
+    "AbsSum",
+    "Add",
     "Codes",
+    "Concat",
     "Convert",
+    "Fork",
     "HlsDesign",
     "HlsStream",
     "Levels",
     "Lines",
     "Matrix",
+    "Multiply",
     "Planes",
     "Pool",
     "Replay",
@@ -39,34 +46,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class HlsStream:
-    """A stream between two stages: ``width`` bits, ``depth`` words, ``words`` a frame.
-
-    ``name`` is that of the stage that reads it.  ``observed`` names the tensor whose words
-    travel on it as they are, or is "".
-    """
-
-    name: str
-    width: int
-    depth: int
-    words: int
-    tensor: str
-    observed: str = ""
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What all stages have: a name, the layer served, the streams in and out, clocks a frame at II 1."""
-
-    name: str
-    layer: str
-    source: HlsStream
-    target: HlsStream
-    cycles: int
-
-
-@dataclass(frozen=True)
-class Convert(_Stage):
+class Convert(StageBase):
     """Changes the word width; see ``plan.model.Converter``.
 
     Widths are handled in grains of gcd(in, out) bits.  ``tail_bits`` of the last word out of
@@ -113,7 +93,7 @@ class Convert(_Stage):
 
 
 @dataclass(frozen=True)
-class Codes(_Stage):
+class Codes(StageBase):
     """Takes codes of ``code_bits`` out of ``lanes`` lanes of ``lane_bits``; ``words`` a frame."""
 
     lanes: int
@@ -124,7 +104,7 @@ class Codes(_Stage):
 
 
 @dataclass(frozen=True)
-class Lines(_Stage):
+class Lines(StageBase):
     """The delay lines of a sliding window: a word in, all taps of a window out.
 
     Pixels are numbered in raster order over rows of ``columns`` pixels, which are longer
@@ -175,11 +155,12 @@ class Lines(_Stage):
 
 
 @dataclass(frozen=True)
-class Taps(_Stage):
+class Taps(StageBase):
     """Gives the taps of a window in words of ``word_bits``, ``groups`` of them a window word.
 
     For each of ``pixels``: takes ``words`` window words; gives them ``repeats`` times, tap
-    groups outside of words; with ``words_outer`` tap groups inside.
+    groups outside of words; with ``words_outer`` tap groups inside.  Each slice of a pixel is
+    one by itself.
     """
 
     pixels: int
@@ -192,7 +173,7 @@ class Taps(_Stage):
 
 
 @dataclass(frozen=True)
-class Replay(_Stage):
+class Replay(StageBase):
     """Gives each of ``blocks`` of ``words`` words ``repeats`` times."""
 
     blocks: int
@@ -204,7 +185,7 @@ class Replay(_Stage):
 
 
 @dataclass(frozen=True)
-class Matrix(_Stage):
+class Matrix(StageBase):
     """A matrix unit with its ROMs; ``rows`` x ``columns`` output pixels.
 
     ``terms``: how many of its channel groups in a row are the terms of one.
@@ -220,7 +201,7 @@ class Matrix(_Stage):
 
 
 @dataclass(frozen=True)
-class Pool(_Stage):
+class Pool(StageBase):
     """A pool unit over ``pixels`` output pixels."""
 
     unit: PoolUnit
@@ -229,7 +210,7 @@ class Pool(_Stage):
 
 
 @dataclass(frozen=True)
-class SumPool(_Stage):
+class SumPool(StageBase):
     """A sum pool over ``words`` output words."""
 
     unit: SumPoolUnit
@@ -238,7 +219,7 @@ class SumPool(_Stage):
 
 
 @dataclass(frozen=True)
-class Planes(_Stage):
+class Planes(StageBase):
     """A plane unit: ``rounds`` times all of its terms."""
 
     unit: PlaneUnit
@@ -247,7 +228,7 @@ class Planes(_Stage):
 
 
 @dataclass(frozen=True)
-class Terms(_Stage):
+class Terms(StageBase):
     """A terms unit over ``words`` output words."""
 
     unit: TermsUnit
@@ -256,7 +237,7 @@ class Terms(_Stage):
 
 
 @dataclass(frozen=True)
-class _Quantiser(_Stage):
+class _Quantiser(StageBase):
     """What makes codes of sums, a word a word of ``table``, which is gone through ``rounds`` times."""
 
     table: WeightRom
@@ -312,12 +293,17 @@ Stage = Union[
     Terms,
     Levels,
     Requant,
+    Fork,
+    Add,
+    Concat,
+    AbsSum,
+    Multiply,
 ]
 
 
 @dataclass(frozen=True)
 class HlsDesign:
-    """The stages from the core's input to its output.
+    """The stages, each behind those whose words it reads; the first reads the core's input.
 
     ``cycles_per_frame`` is the slowest stage's: what the streams' depths are made to reach.
     """
@@ -327,5 +313,10 @@ class HlsDesign:
 
     @property
     def streams(self) -> tuple[HlsStream, ...]:
-        """The streams between the stages, in order."""
-        return tuple(stage.target for stage in self.stages[:-1])
+        """The streams between the stages, in the order of those that write them."""
+        return tuple(stream for stage in self.stages[:-1] for stream in stage.targets)
+
+    @property
+    def is_chain(self) -> bool:
+        """True where no stream parts or meets another."""
+        return all(len(stage.sources) == len(stage.targets) == 1 for stage in self.stages)

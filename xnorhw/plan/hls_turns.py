@@ -6,7 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.plan.hls_depth import Turns
-from xnorhw.plan.hls_model import Convert, Lines, Matrix, Pool, Replay, Stage, SumPool, Taps, Terms
+from xnorhw.plan.hls_model import (
+    AbsSum,
+    Add,
+    Concat,
+    Convert,
+    Lines,
+    Matrix,
+    Multiply,
+    Pool,
+    Replay,
+    Stage,
+    SumPool,
+    Taps,
+    Terms,
+)
 
 __all__ = ["turns"]
 
@@ -23,17 +37,35 @@ def turns(stage: Stage) -> Turns:
     if isinstance(stage, Taps):
         pixel = stage.repeats * stage.groups * stage.words
         step = stage.groups if stage.words_outer else 1
-        return Turns(stage.cycles, _steps(stage.pixels, pixel, stage.words, step), every)
+        return Turns(stage.cycles, (_steps(stage.pixels, pixel, stage.words, step),), every)
     if isinstance(stage, Replay):
-        return Turns(stage.cycles, _steps(stage.blocks, stage.repeats * stage.words, stage.words, 1), every)
+        reads = _steps(stage.blocks, stage.repeats * stage.words, stage.words, 1)
+        return Turns(stage.cycles, (reads,), every)
     if isinstance(stage, Matrix):
-        return Turns(stage.cycles, every, every[stage.unit.folds - 1 :: stage.unit.folds])
+        return Turns(stage.cycles, (every,), every[stage.unit.folds - 1 :: stage.unit.folds])
     if isinstance(stage, Terms):
         count = len(stage.unit.coefficients)
-        return Turns(stage.cycles, every, every[count - 1 :: count])
+        return Turns(stage.cycles, (every,), every[count - 1 :: count])
     if isinstance(stage, Pool | SumPool):
-        return Turns(stage.cycles, every, every[stage.unit.tap_groups - 1 :: stage.unit.tap_groups])
-    return Turns(stage.cycles, every, every)
+        return Turns(stage.cycles, (every,), every[stage.unit.tap_groups - 1 :: stage.unit.tap_groups])
+    if isinstance(stage, Add):
+        return Turns(stage.cycles, (every,) * len(stage.unit.in_bits), every)
+    if isinstance(stage, Concat):
+        pixel, starts = stage.ends[-1], (0, *stage.ends)
+        return Turns(
+            stage.cycles,
+            tuple(
+                start + _steps(stage.pixels, pixel, count, 1)
+                for start, count in zip(starts, stage.unit.words, strict=False)
+            ),
+            every,
+        )
+    if isinstance(stage, AbsSum):
+        count = stage.unit.words_per_pixel
+        return Turns(stage.cycles, (every,), every[count - 1 :: count])
+    if isinstance(stage, Multiply):
+        return Turns(stage.cycles, (every, every[:: stage.unit.words_per_pixel]), every)
+    return Turns(stage.cycles, (every,), every)
 
 
 def _steps(outer: int, outer_step: int, inner: int, inner_step: int) -> Numbers:
@@ -50,7 +82,7 @@ def _lines(stage: Lines) -> Turns:
     steps[0, 0] = stage.first
     leaving = np.cumsum(steps.ravel())
     reads, writes = ((at[:, None] * len(words) + words).ravel() for at in (pixels, leaving))
-    return Turns(stage.cycles, reads, writes, stage.window_depth)
+    return Turns(stage.cycles, (reads,), writes, stage.window_depth)
 
 
 def _convert(stage: Convert) -> Turns:
@@ -83,6 +115,6 @@ def _convert(stage: Convert) -> Turns:
     packets = np.arange(stage.packets)[:, None] * per_packet
     return Turns(
         stage.cycles,
-        (packets + np.array(reads, np.int64)).ravel(),
+        ((packets + np.array(reads, np.int64)).ravel(),),
         (packets + np.array(writes, np.int64)).ravel(),
     )

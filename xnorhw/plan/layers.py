@@ -1,39 +1,48 @@
-"""The integer graph as the chain of layers that the chip runs, or a refusal that says why not.
-
-A network is cut in three: what stands before the first binary product runs on the host
-(lookups, full-precision layers and their thresholds and pools), the chain of binary products
-runs on the chip, and what follows the last product's sums runs on the host again.
-"""
+"""What the chip runs, piece by piece: layers, what joins their streams, and the pools behind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Union
 
-import numpy as np
-
-from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import IntGraph, IntNode, MaxPool, Product, Requant, SumPool, Tensor, Threshold
-from xnorhw.ir.types import Encoding, IntType
-from xnorhw.plan.refusals import (
-    check_chain,
-    check_product,
-    check_quantiser,
-    check_reading,
-    check_sum_pool,
-    misplaced,
+from xnorhw.ir.int_graph import (
+    Add,
+    BoxSum,
+    Concat,
+    MaxPool,
+    Multiply,
+    Product,
+    Requant,
+    SumPool,
+    Tensor,
+    Threshold,
 )
+from xnorhw.ir.types import Encoding, IntType
 
-__all__ = ["ChipLayer", "ChipPool", "Quantiser", "chip_input", "chip_layers", "chip_output", "wire_bits"]
+__all__ = ["ChipJoin", "ChipLayer", "ChipPool", "ChipStage", "Joining", "Quantiser", "wire_bits"]
 
 Quantiser = Union[Threshold, Requant]
 """What makes codes of integer sums."""
 
 
+Joining = Union[Add, Concat, Multiply, BoxSum]
+"""What makes one stream of several, or of one stream another that no layer makes."""
+
+
 def wire_bits(kind: IntType) -> int:
-    """Bits of an element on a wire; of a thermometer code its number of ones travels."""
-    return kind.bits.bit_length() if kind.encoding is Encoding.THERMOMETER else kind.bits
+    """Bits of an element on a wire; of a thermometer code its number of ones travels.
+
+    A signed number has one more than it needs: a level past the largest is then one as well.
+    """
+    if kind.encoding is Encoding.THERMOMETER:
+        return kind.bits.bit_length()
+    return kind.bits + 1 if kind.encoding is Encoding.TWOS else kind.bits
+
+
+def _kind(tensor: Tensor) -> IntType:
+    assert tensor.type is not None
+    return tensor.type
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,7 @@ class ChipPool:
     @property
     def act(self) -> IntType:
         """The type of what it reads."""
-        assert self.source.type is not None
-        return self.source.type
+        return _kind(self.source)
 
     @property
     def bits(self) -> int:
@@ -84,9 +92,11 @@ class ChipPool:
 
 @dataclass(frozen=True)
 class ChipLayer:
-    """A binary-weight product, what makes codes of its sums (None on the last layer), the pools behind.
+    """A binary-weight product, what makes codes of its sums, the pools behind.
 
-    ``bits`` is the tensor of the codes.  No threshold is strict here.
+    ``bits`` is the tensor of the codes; it and ``quantiser`` are None where the sums leave: on the
+    last layer, ``last``, and where several read them or something joins them.  No threshold is
+    strict here.
     """
 
     index: int
@@ -96,6 +106,7 @@ class ChipLayer:
     quantiser: Quantiser | None
     bits: Tensor | None
     pools: tuple[ChipPool, ...]
+    last: bool = True
 
     @property
     def name(self) -> str:
@@ -105,13 +116,12 @@ class ChipLayer:
     @property
     def act(self) -> IntType:
         """The activations' type."""
-        assert self.source.type is not None
-        return self.source.type
+        return _kind(self.source)
 
     @property
     def act_bits(self) -> int:
-        """Bits of an activation on a wire."""
-        return wire_bits(self.act)
+        """Bits of an activation in the window and in the matrix unit."""
+        return self.act.bits if self.act.encoding is Encoding.TWOS else wire_bits(self.act)
 
     @property
     def threshold(self) -> Threshold | None:
@@ -164,6 +174,16 @@ class ChipLayer:
         return self.source.shape[0]
 
     @property
+    def groups(self) -> int:
+        """Groups of the convolution."""
+        return self.product.groups
+
+    @property
+    def slice_channels(self) -> int:
+        """Input channels that an output channel reads."""
+        return self.channels // self.groups
+
+    @property
     def outputs(self) -> int:
         """Output channels."""
         return self.sums.shape[0]
@@ -204,102 +224,68 @@ class ChipLayer:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of a frame, those of each term."""
-        return self.out_pixels * self.outputs * self.channels * self.taps * self.terms
+        return self.out_pixels * self.outputs * self.slice_channels * self.taps * self.terms
 
 
-def chip_input(graph: IntGraph) -> Tensor:
-    """The tensor that enters the chip: what the first binary product reads."""
-    first, _ = _chip_part(graph)
-    return graph.tensor(graph.nodes[first].input)
+@dataclass(frozen=True)
+class ChipJoin:
+    """A stream made of others, or read by several: ``op`` on ``sources``, codes of it, pools behind.
 
-
-def chip_output(graph: IntGraph) -> Tensor:
-    """The tensor that leaves the chip: the sums of the last binary product."""
-    _, last = _chip_part(graph)
-    return graph.nodes[last].output
-
-
-def _chip_part(graph: IntGraph) -> tuple[int, int]:
-    """Indices of the first and the last binary product among the nodes."""
-    products = [i for i, node in enumerate(graph.nodes) if isinstance(node.op, Product)]
-    if not products:
-        raise ModelError(
-            "the network has no binary layer, so there is nothing to put on the chip",
-            module=graph.output,
-            remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear",
-        )
-    return products[0], products[-1]
-
-
-def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
-    """Cut the chain of nodes from the first to the last binary product into layers.
-
-    Accepted: products of one term or several on +-1 or on codes of 1 to 8 bits, each but the
-    last followed by one quantiser (a threshold of 1 to 15 levels or a requantisation to 8 bits
-    or fewer) and any number of pools: max-pools of codes, and sum pools, each followed by a
-    quantiser.  What follows the last product, where a full-precision layer or a score behind a
-    pool does, is the host's.  Raises ModelError naming the module for everything else.
+    ``op`` None takes ``sources[0]`` as it is: what a fork's branch begins with.  ``joined`` is what
+    ``op`` makes; of a box sum the sum of magnitudes at each pixel, whose windows the first pool
+    sums.
     """
-    check_chain(graph)
-    first, last = _chip_part(graph)
-    kind = graph.tensor(graph.output).type
-    if kind is not None and kind.is_bipolar:
-        raise ModelError(
-            "the network ends in a sign: its last tensor must be integer sums, not bits",
-            module=graph.output,
-            remedy="End the network with a BinaryLinear, a BinaryConv2d or a FullLinear",
-        )
-    nodes = list(graph.nodes[first : last + 1])
-    source = chip_input(graph)
-    layers: list[ChipLayer] = []
-    while nodes:
-        layer, nodes = _take_layer(nodes, source, len(layers))
-        layers.append(layer)
-        source = layer.output
-    return tuple(layers)
+
+    index: int
+    sources: tuple[Tensor, ...]
+    op: Joining | None
+    joined: Tensor
+    quantiser: Quantiser | None
+    bits: Tensor | None
+    pools: tuple[ChipPool, ...]
+    last: bool
+
+    @property
+    def name(self) -> str:
+        """The name of what it makes first."""
+        if isinstance(self.op, BoxSum):
+            return self.pools[0].name
+        if self.op is not None:
+            return self.joined.name
+        return self.pools[0].name if self.bits is None else self.bits.name
+
+    @property
+    def kind(self) -> IntType:
+        """The type of what is joined."""
+        return _kind(self.joined)
+
+    @property
+    def channels(self) -> int:
+        """Channels of what is joined, of a box sum those that it sums."""
+        return self.sources[0].shape[0] if isinstance(self.op, BoxSum) else self.joined.shape[0]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame."""
+        return self.joined.shape[1] * self.joined.shape[2]
+
+    @property
+    def output(self) -> Tensor:
+        """The tensor that leaves it and its pools."""
+        if self.pools:
+            return self.pools[-1].output
+        return self.joined if self.bits is None else self.bits
+
+    @property
+    def makes_values(self) -> bool:
+        """True where codes or signs become signed numbers before levels are compared with them."""
+        return self.quantiser is not None and self.kind.encoding is not Encoding.TWOS
+
+    @property
+    def level_bits(self) -> int:
+        """Bits of what the quantiser reads: every number, and a level past the largest."""
+        return wire_bits(self.kind) + (2 if self.makes_values else 0)
 
 
-def _take_layer(nodes: list[IntNode], source: Tensor, index: int) -> tuple[ChipLayer, list[IntNode]]:
-    first, rest = nodes[0], nodes[1:]
-    if not isinstance(first.op, Product):
-        raise misplaced(first)
-    check_product(first, first.op, source)
-    quantiser: Quantiser | None = None
-    bits: Tensor | None = None
-    pools: list[ChipPool] = []
-    if rest:
-        quantiser, rest = _take_quantiser(rest)
-        bits = nodes[1].output
-        tensor = bits
-        while rest and isinstance(rest[0].op, MaxPool | SumPool):
-            pool, rest = _take_pool(rest, tensor)
-            pools.append(pool)
-            tensor = pool.output
-    return ChipLayer(index, source, first.op, first.output, quantiser, bits, tuple(pools)), rest
-
-
-def _take_quantiser(nodes: list[IntNode]) -> tuple[Quantiser, list[IntNode]]:
-    node = nodes[0]
-    if not isinstance(node.op, Threshold | Requant):
-        raise misplaced(node)
-    check_quantiser(node, node.op)
-    return _plain(node.op) if isinstance(node.op, Threshold) else node.op, nodes[1:]
-
-
-def _take_pool(nodes: list[IntNode], source: Tensor) -> tuple[ChipPool, list[IntNode]]:
-    node, rest = nodes[0], nodes[1:]
-    assert isinstance(node.op, MaxPool | SumPool)
-    check_reading(node.output.name, node.op.geometry, source)
-    if isinstance(node.op, MaxPool):
-        return ChipPool(node.op, source, node.output, None, node.output), rest
-    check_sum_pool(node, node.op.geometry, source, rest)
-    quantiser, behind = _take_quantiser(rest)
-    return ChipPool(node.op, source, node.output, quantiser, rest[0].output), behind
-
-
-def _plain(threshold: Threshold) -> Threshold:
-    """The same threshold without strict levels: on integers s > t is s >= t + 1."""
-    if not threshold.strict.any():
-        return threshold
-    step = threshold.direction.astype(np.int64)[None, :, None] * threshold.strict[None, None, :]
-    return replace(threshold, table=threshold.table + step, strict=np.zeros_like(threshold.strict))
+ChipStage = Union[ChipLayer, ChipJoin]
+"""A piece of the chip's part, in the order in which data passes."""

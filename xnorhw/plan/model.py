@@ -12,11 +12,29 @@ behind a converter.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import Union
 
-from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.plan.unit_model import (
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
+    Converter,
+    ForkUnit,
+    LevelUnit,
+    MatrixUnit,
+    Memory,
+    MultiplyUnit,
+    PlaneUnit,
+    PoolUnit,
+    RequantUnit,
+    StartRom,
+    SumPoolUnit,
+    TermsUnit,
+    Unit,
+    WeightRom,
+    Window,
+)
 
 __all__ = [
     # the whole
@@ -26,10 +44,15 @@ __all__ = [
     "LayerPlan",
     "Plan",
     # units
+    "AbsSumUnit",
+    "AddUnit",
+    "ConcatUnit",
     "Converter",
+    "ForkUnit",
     "LevelUnit",
     "MatrixUnit",
     "Memory",
+    "MultiplyUnit",
     "PlaneUnit",
     "PoolUnit",
     "RequantUnit",
@@ -52,16 +75,6 @@ __all__ = [
     # figures
     "Resources",
 ]
-
-
-class Memory(enum.Enum):
-    """Where weights live."""
-
-    LEAF = "leaf"  # built into the LUTs that add
-    LUT = "lut"  # LUT ROM
-    BLOCK = "block"  # block ROM
-    ULTRA = "ultra"  # UltraRAM, written by the driver at start
-    DDR = "ddr"  # streamed
 
 
 @dataclass(frozen=True)
@@ -111,238 +124,6 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Converter:
-    """Changes the word width (RTL ``xh_width_converter``).
-
-    The stream is cut into packets of ``packet_bits`` bits.  A packet arrives in
-    ceil(packet_bits / in_bits) words and leaves in ceil(packet_bits / out_bits) words; bits
-    of the last incoming word past the packet are dropped, bits of the last outgoing word
-    past it are zero.
-    """
-
-    name: str
-    in_bits: int
-    out_bits: int
-    packet_bits: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """Sliding window over a ring of words (RTL ``xh_window``).
-
-    Takes the map [height, width] in words of ``lanes`` elements of ``bits`` bits,
-    ``words_per_pixel`` words a pixel, and gives for each output pixel in raster order
-    words of ``taps_per_word`` taps (``taps_per_word * lanes * bits`` bits, the first tap
-    lowest; taps are in the flattened order ky, kx).  Loop order for one output pixel:
-    ``channels_outer`` False: repeats, tap groups, channel words (innermost); True: channel
-    words, tap groups (innermost), ``repeats`` being 1.  A tap on padding reads
-    ``pad_word`` (one int of words_per_pixel * lanes * bits bits).  The ring holds
-    ``depth`` words; the unit takes the words of the next frames while it drains this one.
-    """
-
-    name: str
-    bits: int
-    lanes: int
-    words_per_pixel: int
-    height: int
-    width: int
-    geometry: WindowGeometry
-    out_height: int
-    out_width: int
-    taps_per_word: int
-    repeats: int
-    channels_outer: bool
-    depth: int
-    pad_word: str
-    memory: Memory = Memory.LUT
-
-    @property
-    def out_words_per_pixel(self) -> int:
-        """Words given for one output pixel."""
-        return self.repeats * (self.geometry.taps // self.taps_per_word) * self.words_per_pixel
-
-
-@dataclass(frozen=True)
-class MatrixUnit:
-    """PE x SIMD binary-weight products, accumulate, threshold (RTL ``xh_mvu``).
-
-    For each pixel, for each of ``groups`` channel groups, for each of ``folds`` words:
-    takes one activation word (SIMD x act_bits) and one weight word (PE x SIMD bits, PE p
-    at bits p*SIMD); takes one start word (PE x start_bits, signed) a group; gives one word
-    of PE x out_bits a group.
-
-    Bipolar activations (``act_bipolar``): p = popcount(xnor).  Codes: sum of +code or
-    -code by the weight bit.  ``thresholded``: the accumulator starts at the start value,
-    the output bit is acc >= 0.  Otherwise the sum leaves, sign-extended to ``out_bits``:
-    bipolar 2p + start, codes sum + start.  ``acc_bits`` holds every partial value of the
-    accumulator (raw bipolar: of p + (start >> 1)).
-    """
-
-    name: str
-    pe: int
-    simd: int
-    act_bits: int
-    act_signed: bool
-    act_bipolar: bool
-    folds: int
-    groups: int
-    start_bits: int
-    acc_bits: int
-    thresholded: bool
-    out_bits: int
-
-
-@dataclass(frozen=True)
-class WeightRom:
-    """Gives ``depth`` weight words of ``width`` bits over and over (RTL ``xh_weight_rom``)."""
-
-    name: str
-    width: int
-    depth: int
-    memory: Memory
-    file: str
-
-
-@dataclass(frozen=True)
-class StartRom:
-    """Gives the accumulators' start words (RTL ``xh_start_rom``).
-
-    The ROM holds classes x groups words of ``width`` bits.  For output pixel (y, x) the
-    class is row_class[y] * column_classes + column_class[x]; it gives the words of that
-    class's groups in order, frame after frame.  One class: the pixels do not matter.
-    """
-
-    name: str
-    width: int
-    groups: int
-    row_class: tuple[int, ...]
-    column_class: tuple[int, ...]
-    row_classes: int
-    column_classes: int
-    file: str
-
-    @property
-    def classes(self) -> int:
-        """Number of position classes."""
-        return self.row_classes * self.column_classes
-
-
-@dataclass(frozen=True)
-class PlaneUnit:
-    """Codes to one bipolar plane of them a term (RTL ``xh_plane``).
-
-    Takes words of ``lanes`` codes of ``bits`` bits, unsigned, gives words of ``lanes`` bits:
-    code > planes[t].  t goes round the terms, ``folds`` words each.
-    """
-
-    name: str
-    lanes: int
-    bits: int
-    folds: int
-    planes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class TermsUnit:
-    """Weighted sum of the terms that a matrix unit gives in turn (RTL ``xh_terms``).
-
-    Takes len(coefficients) words of ``lanes`` signed sums of ``in_bits``, word t times
-    coefficients[t], and gives their sum as one word of ``lanes`` x ``out_bits``.
-    """
-
-    name: str
-    lanes: int
-    in_bits: int
-    coefficients: tuple[int, ...]
-    out_bits: int
-
-    @property
-    def doubles(self) -> bool:
-        """True where the coefficients are 1, 2, 4, ...: no multiplier is built."""
-        return self.coefficients == tuple(1 << t for t in range(len(self.coefficients)))
-
-
-@dataclass(frozen=True)
-class LevelUnit:
-    """Signed sums to codes: how many of a channel's levels a sum has passed (RTL ``xh_levels``).
-
-    Takes one word of ``lanes`` x ``in_bits``, and on its port "levels" one word of ``lanes`` x
-    (``levels`` * ``in_bits`` + 1) bits: a lane's levels, lowest first, then its flip.  A level t
-    is passed where (s >= t) differs from the flip; the code is their number, ``out_bits`` wide.
-    """
-
-    name: str
-    lanes: int
-    in_bits: int
-    levels: int
-    out_bits: int
-
-
-@dataclass(frozen=True)
-class RequantUnit:
-    """Signed sums to codes by one multiplication (RTL ``xh_requant``).
-
-    clamp((s * multiplier + addend) >> shift, low, high), ``out_bits`` wide, two's complement
-    where ``low`` is negative.  Takes one word of ``lanes`` x ``in_bits``, and on its port
-    "factors" one word of ``lanes`` x (``multiplier_bits`` + ``addend_bits``), the multiplier
-    lowest, both signed.
-    """
-
-    name: str
-    lanes: int
-    in_bits: int
-    multiplier_bits: int
-    addend_bits: int
-    shift: int
-    low: int
-    high: int
-    out_bits: int
-
-
-@dataclass(frozen=True)
-class SumPoolUnit:
-    """Per lane the sum over a window's taps (RTL ``xh_sum_pool``), as ``PoolUnit`` takes them.
-
-    Codes of ``in_bits``, signed or not or bipolar (bit 1 is +1, bit 0 is -1); sums are signed,
-    ``out_bits`` wide.
-    """
-
-    name: str
-    lanes: int
-    in_bits: int
-    in_signed: bool
-    in_bipolar: bool
-    taps_per_word: int
-    tap_groups: int
-    words_per_pixel: int
-    out_bits: int
-
-
-@dataclass(frozen=True)
-class PoolUnit:
-    """Per lane maximum (minimum where ``invert`` has a one) over a window's taps (RTL ``xh_pool``).
-
-    Takes ``tap_groups`` words of ``taps_per_word`` taps of ``lanes`` elements for each channel
-    word, gives one word of ``lanes`` elements of ``bits`` bits, unsigned.  ``invert`` is an int
-    in hex of words_per_pixel * lanes bits.  On one bit these are OR and AND.
-    """
-
-    name: str
-    lanes: int
-    taps_per_word: int
-    tap_groups: int
-    words_per_pixel: int
-    invert: str
-    bits: int = 1
-
-
-Unit = Union[
-    Converter, Window, MatrixUnit, WeightRom, StartRom, PlaneUnit, TermsUnit, LevelUnit, RequantUnit,
-    SumPoolUnit, PoolUnit,
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
 class Fifo:
     """A FIFO of ``depth`` words; 0 is a wire, 2 is a full-rate register slice."""
 
@@ -371,7 +152,8 @@ class Edge:
     """A valid/ready stream from one unit to another.
 
     ``source`` and ``target`` are unit names; "input" and "output" are the core's ports.
-    ``port`` is the target's port: "data", "weights", "starts", "levels" or "factors".  ``observed`` names the
+    ``port`` is the target's port: "data" ("data0", "data1", ... of a unit that joins streams),
+    "weights", "starts", "levels" or "factors".  ``observed`` names the
     tensor whose words can be read off this edge as they are (a matrix unit's or a pool's
     output), or "".
     """

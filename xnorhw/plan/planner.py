@@ -13,11 +13,11 @@ from xnorhw.plan.design import Design, Pick, design
 from xnorhw.plan.folding import Folding, LayerFolding, check_folding
 from xnorhw.plan.geometry import layer_shape, legal_taps, pool_cycles
 from xnorhw.plan.image import weight_image
-from xnorhw.plan.layers import ChipLayer, chip_layers
+from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Resources, Window
+from xnorhw.plan.network import Network, network_of
 from xnorhw.plan.refusals import ENGINE
 from xnorhw.plan.search import Limits, Search, pool_taps
-from xnorhw.plan.starts import AccumulatorWidths, accumulator_widths
 
 __all__ = ["make_plan"]
 
@@ -43,11 +43,10 @@ def make_plan(
     """
     clock = _clock(board, clock_mhz)
     try:
-        layers = chip_layers(graph)
+        network = network_of(graph)
     except ModelError as error:
         raise _with_memory(error, graph, board) from None
-    widths = tuple(accumulator_widths(layer) for layer in layers)
-    least = _ddr_cycles(layers, board, clock)
+    least = _ddr_cycles(network, board, clock)
     if folding is not None:
         if target_fps is not None:
             raise FitError(
@@ -56,14 +55,14 @@ def make_plan(
                 remedy="Give one of the two",
             )
         check_folding(graph, folding)
-        picks = tuple(_pick(layer, folding) for layer in layers)
+        picks = tuple(_pick(layer, folding) for layer in network.layers)
         limits = _limits(board, 1.0)
-        found = design(layers, widths, picks, board.stream_bits, limits.prices(), least)
+        found = design(network, picks, board.stream_bits, limits.prices(), least)
         if not limits.hold(found.total):
             raise _too_large(found, board, 1.0, "Fold more: smaller pe and simd")
     else:
-        found = _search(layers, widths, board, clock, least, target_fps)
-    return _plan(graph, board, clock, found)
+        found = _search(network, board, clock, least, target_fps)
+    return _plan(graph, network, board, clock, found)
 
 
 def _clock(board: Board, clock_mhz: float | None) -> float:
@@ -79,11 +78,10 @@ def _clock(board: Board, clock_mhz: float | None) -> float:
     return board.clock_below(clock)
 
 
-def _ddr_cycles(layers: tuple[ChipLayer, ...], board: Board, clock: float) -> int:
+def _ddr_cycles(network: Network, board: Board, clock: float) -> int:
     """Clocks a frame that the DDR needs to give its input and take its result."""
-    beats = (
-        input_frame(layers[0], board.stream_bits).beats + output_frame(layers[-1], board.stream_bits).beats
-    )
+    beats = input_frame(network.source, board.stream_bits).beats
+    beats += output_frame(network.result, board.stream_bits).beats
     bytes_a_clock = board.ddr_gbytes_per_s * 1e9 / (clock * 1e6)
     return max(1, ceil(beats * board.stream_bits / 8 / bytes_a_clock))
 
@@ -116,25 +114,25 @@ def _pick(layer: ChipLayer, folding: Folding) -> Pick:
 
 
 def _search(
-    layers: tuple[ChipLayer, ...],
-    widths: tuple[AccumulatorWidths, ...],
+    network: Network,
     board: Board,
     clock: float,
     least: int,
     target_fps: float | None,
 ) -> Design:
     limits = _limits(board, board.fill)
-    search = Search(layers, widths, board.stream_bits, limits, least)
+    search = Search(network, board.stream_bits, limits, least)
     if target_fps is not None:
         if not target_fps > 0:
             raise FitError(
                 f"{target_fps:g} frames a second is no rate", module="target_fps", remedy="Use more than 0"
             )
         # a clock more or less of the period is below what a rate in decimal digits says
-        found = search.at(int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY)))
-        if found is not None and limits.hold(found.total):
+        asked = int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY))
+        found = search.at(asked)
+        if found is not None and found.period <= asked and limits.hold(found.total):
             return found
-        raise _too_slow(search, found, board, limits, clock, target_fps)
+        raise _too_slow(search, found, asked, board, limits, clock, target_fps)
     fastest = search.fastest()
     if fastest is None:
         smallest = search.at(search.periods()[-1])
@@ -183,12 +181,23 @@ def _memory_bits(board: Board) -> int:
 
 
 def _too_slow(
-    search: Search, found: Design | None, board: Board, limits: Limits, clock: float, target: float
+    search: Search,
+    found: Design | None,
+    asked: int,
+    board: Board,
+    limits: Limits,
+    clock: float,
+    target: float,
 ) -> FitError:
     fastest = search.fastest()
+    others: list[str] = []
     if found is None:
         reason = "no folding of this network takes so few clocks"
-        others: list[str] = []
+    elif found.period > asked:
+        reason = (
+            f"its frames' beats and what joins streams take {found.period:,} clocks whatever the folding, "
+            f"and that rate leaves {asked:,}"
+        )
     else:
         reason = f"the design for it does not fit: {_excess(found.total, limits, board.fill)}"
         others = _boards_that_hold(found.total, board, board.fill)
@@ -235,8 +244,7 @@ def _boards_that_hold(total: Resources, board: Board, fill: float) -> list[str]:
 # --- the plan --------------------------------------------------------------------------------
 
 
-def _plan(graph: IntGraph, board: Board, clock: float, found: Design) -> Plan:
-    layers = tuple(c.layer for c in found.choices)
+def _plan(graph: IntGraph, network: Network, board: Board, clock: float, found: Design) -> Plan:
     folding = Folding(
         tuple(LayerFolding(c.layer.name, c.shape.pe, c.shape.simd) for c in found.choices),
     )
@@ -255,15 +263,15 @@ def _plan(graph: IntGraph, board: Board, clock: float, found: Design) -> Plan:
         board=board.name,
         part=board.part,
         clock_mhz=clock,
-        input_tensor=layers[0].source.name,
-        output_tensor=layers[-1].output.name,
-        input_frame=input_frame(layers[0], board.stream_bits),
-        output_frame=output_frame(layers[-1], board.stream_bits),
+        input_tensor=network.source.name,
+        output_tensor=network.result.name,
+        input_frame=input_frame(network.source, board.stream_bits),
+        output_frame=output_frame(network.result, board.stream_bits),
         units=found.netlist.units,
         edges=found.netlist.edges,
         jobs=found.netlist.jobs,
         layers=_layer_plans(found, bounds),
-        image=weight_image(found.choices),
+        image=weight_image(found.choices, found.joins),
         frames_in_flight=_frames_in_flight(found),
         unit_resources=found.costs,
         figures=figures,
@@ -317,7 +325,7 @@ def _frames_in_flight(found: Design) -> int:
         if isinstance(unit, Window):
             frames += unit.depth / (unit.height * unit.width * unit.words_per_pixel)
     for edge in found.netlist.edges:
-        if edge.port == "data":
+        if edge.port.startswith("data"):
             depth = edge.storage.depth if isinstance(edge.storage, Fifo) else 0
             frames += (depth + 2) / edge.stream.words
     return max(2, ceil(frames) + 1)

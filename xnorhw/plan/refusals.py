@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 import numpy as np
 
 from xnorhw.ir.errors import ModelError
@@ -11,15 +13,12 @@ from xnorhw.ir.int_graph import (
     BoxSum,
     Concat,
     FullProduct,
-    IntGraph,
     IntNode,
     Lookup,
-    MaxPool,
     Multiply,
     Product,
     Requant,
     Reshape,
-    SumPool,
     Tensor,
     Threshold,
 )
@@ -28,7 +27,8 @@ from xnorhw.ir.types import Encoding, IntType
 __all__ = [
     "MOST_CODE_BITS",
     "MOST_LEVELS",
-    "check_chain",
+    "check_input",
+    "check_join",
     "check_product",
     "check_quantiser",
     "check_reading",
@@ -45,38 +45,62 @@ MOST_LEVELS = 15
 _RESULT_BITS = 32
 ENGINE = "build it for the CPU, whose engine runs it (`--board cpu`)"
 
-_BRANCHES: tuple[tuple[type, str], ...] = (
-    (Add, "it adds two tensors"),
-    (Concat, "it joins several tensors"),
-    (Multiply, "it multiplies by the map of input scales"),
-    (BoxSum, "it makes the map of input scales"),
-)
+MOST_INPUT_BITS = 16
+"""Bits of the widest element that enters the chip."""
+
+Joining = Union[Add, Concat, Multiply, BoxSum]
 
 
-def check_chain(graph: IntGraph) -> None:
-    """Nodes must read one another in order: units are wired in a row."""
-    expected = graph.input_tensor.name
-    for node in graph.nodes:
-        name = node.output.name
-        for kind, what in _BRANCHES:
-            if isinstance(node.op, kind):
-                raise ModelError(
-                    f"{what}, and the chip runs one chain of layers",
-                    module=name,
-                    remedy=f"Use a network without branches, or {ENGINE}",
-                )
-        if node.input != expected:
-            raise ModelError(
-                f"it reads {node.input}, which another module reads as well: the chip runs one chain",
-                module=name,
-                remedy=f"Use a network without branches, or {ENGINE}",
-            )
-        expected = name
-    if graph.output != expected:
+def check_input(source: Tensor, reader: str) -> None:
+    """ModelError where the host cannot hand ``source`` to the chip."""
+    kind = source.type
+    if kind is None:
         raise ModelError(
-            f"the result is taken from {graph.output}, behind which modules follow",
-            module=expected,
-            remedy="End the network where its result is taken",
+            "its input is real", module=reader, remedy="Put xnn.InputQuant or xnn.Sign before it"
+        )
+    # a signed number takes one bit more on a wire
+    most = MOST_INPUT_BITS - (kind.encoding is Encoding.TWOS)
+    if kind.encoding is not Encoding.THERMOMETER and kind.bits > most:
+        raise ModelError(
+            f"it reads {source.name}, whose numbers have {kind.bits} bits, and numbers of at most {most} "
+            "enter the chip",
+            module=reader,
+            remedy=f"Give the quantiser in front of it {most} bits or fewer, or {ENGINE}",
+        )
+
+
+def check_join(node: IntNode, op: Joining, sources: tuple[Tensor, ...]) -> None:
+    """ModelError where no unit joins these streams."""
+    name, made = node.output.name, node.output.type
+    kinds = [source.type for source in sources]
+    if made is None or None in kinds:
+        raise ModelError("it joins real values", module=name, remedy="Lower the network again")
+    if isinstance(op, Concat) and any(kind != made for kind in kinds):
+        raise ModelError(
+            f"it joins {', '.join(map(str, kinds))}, and the chip joins channels of one type",
+            module=name,
+            remedy=f"Give every branch the same quantiser, or {ENGINE}",
+        )
+    if isinstance(op, Add) and Encoding.THERMOMETER in {kind.encoding for kind in kinds if kind is not None}:
+        raise ModelError(
+            "it adds codes of bases, whose worth is no number of ones",
+            module=name,
+            remedy=f"Put xnn.Grid in front of it, or {ENGINE}",
+        )
+    if isinstance(op, BoxSum | Multiply) and any(
+        kind is None or kind.encoding is not Encoding.TWOS for kind in kinds
+    ):
+        raise ModelError(
+            f"its map of input scales is made of {', '.join(map(str, kinds))}, and the chip makes it of "
+            "signed numbers",
+            module=name,
+            remedy=f"Put xnn.Grid in front of the layer, or {ENGINE}",
+        )
+    if made.bits > _RESULT_BITS - 1:
+        raise ModelError(
+            f"its numbers have {made.bits} bits, more than {_RESULT_BITS - 1}",
+            module=name,
+            remedy=f"Use xnn.Grid of fewer bits in front of it, or {ENGINE}",
         )
 
 
@@ -87,17 +111,34 @@ def misplaced(node: IntNode) -> ModelError:
     module = name.rpartition(":")[0] or name
     if isinstance(op, FullProduct):
         return ModelError(
-            "it is in full precision between two binary layers: the chip runs the binary layers as one "
-            "chain, and the host what stands before and behind it",
+            "it is in full precision between two binary layers: the chip runs everything from the first "
+            "binary layer to the last, and the host what stands before and behind",
             module=name,
             remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
             f"or every one behind it full-precision, or {ENGINE}",
         )
     if isinstance(op, Lookup):
+        kind = node.output.type
+        # a step of a grid that falls between two of another is rounded to even: no multiplication does it
+        grid = kind is not None and kind.encoding is Encoding.TWOS
+        way = "Give xnn.Grid as many fraction bits as what it reads has" if grid else "Use 4 bits or fewer"
         return ModelError(
             "its codes come from a table for each channel, for which the chip has no unit",
             module=name,
-            remedy=f"Use 4 bits or fewer, or {ENGINE}",
+            remedy=f"{way}, or {ENGINE}",
+        )
+    if isinstance(op, Reshape) and module == name:
+        kind = node.output.type
+        if kind is not None and kind.encoding is Encoding.TWOS:
+            return ModelError(
+                "it flattens numbers, and the chip flattens signs and codes alone, in front of a layer",
+                module=name,
+                remedy=f"Put BatchNorm2d and Sign or QuantReLU in front of the flatten, or {ENGINE}",
+            )
+        return ModelError(
+            "not every reader of what it flattens is a layer, and the chip flattens in front of layers alone",
+            module=name,
+            remedy=f"Let nothing but xnn.BinaryLinear read it, or {ENGINE}",
         )
     if isinstance(op, Reshape):
         return ModelError(
@@ -107,16 +148,9 @@ def misplaced(node: IntNode) -> ModelError:
             module=module,
             remedy=f"Put BatchNorm2d in front of the flatten, or {ENGINE}",
         )
-    if isinstance(op, MaxPool | SumPool):
-        what = "a max-pool" if isinstance(op, MaxPool) else "an average pool"
-        return ModelError(
-            f"{what} stands on integer sums, and the chip pools codes alone",
-            module=module,
-            remedy=f"Put the quantiser in front of it, or {ENGINE}",
-        )
-    kind = type(op).__name__
+    kind_of = type(op).__name__
     return ModelError(
-        f"a {kind} cannot stand here: the chip runs products, each followed by one quantiser and by pools",
+        f"a {kind_of} cannot stand here: the chip runs products, each followed by one quantiser and by pools",
         module=name,
         remedy="Order the modules as convolution, batch norm, Sign or QuantReLU, pool, and end with a "
         f"binary layer, or {ENGINE}",
@@ -129,16 +163,11 @@ def misplaced(node: IntNode) -> ModelError:
 def check_product(node: IntNode, product: Product, source: Tensor) -> None:
     """ModelError where no matrix unit forms this product."""
     name = node.output.name
-    if product.groups != 1:
-        raise ModelError(
-            f"it has {product.groups} groups, and the matrix unit sums over all input channels",
-            module=name,
-            remedy=f"Use groups=1, or {ENGINE}",
-        )
     act = source.type
     if act is None:
         raise ModelError("its input is real", module=name, remedy="Put xnn.InputQuant or xnn.Sign before it")
-    if not act.is_bipolar and not _is_codes(act):
+    number = act.encoding is Encoding.TWOS and act.bits <= MOST_CODE_BITS
+    if not (act.is_bipolar or number or _is_codes(act)):
         raise ModelError(
             f"its input is {act}, and a matrix unit takes +-1 or codes of 1 to {MOST_CODE_BITS} bits",
             module=name,
@@ -152,7 +181,7 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
             module=name,
             remedy=f"Use a pad value from {min(legal_pads)} to {max(legal_pads)}",
         )
-    shape = (node.output.shape[0], source.shape[0], *product.geometry.kernel)
+    shape = (node.output.shape[0], source.shape[0] // product.groups, *product.geometry.kernel)
     if any(t.weight.shape != shape or not np.isin(t.weight, (-1, 1)).all() for t in product.terms):
         raise ModelError(
             f"its weights are not +-1 of shape {shape}",
@@ -232,14 +261,17 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
     """ModelError where no unit makes these codes of sums."""
     name, kind = node.output.name, node.output.type
     assert kind is not None
-    if not kind.is_bipolar and not (_is_codes(kind) and not kind.signed):
+    unsigned = kind.is_bipolar or (_is_codes(kind) and not kind.signed)
+    number = kind.encoding is Encoding.TWOS and isinstance(op, Requant)
+    if not unsigned and not number:
         raise ModelError(
-            f"it makes {kind}, and the chip's codes are +-1 or unsigned of 1 to {MOST_CODE_BITS} bits",
+            f"it makes {kind}, and the chip's codes are +-1, numbers of xnn.Grid, or unsigned of 1 to "
+            f"{MOST_CODE_BITS} bits",
             module=name,
-            remedy=f"Use xnn.Sign or xnn.QuantReLU between layers, or {ENGINE}",
+            remedy=f"Use xnn.Sign, xnn.Grid or xnn.QuantReLU between layers, or {ENGINE}",
         )
     if isinstance(op, Requant):
-        if kind.is_bipolar or not 0 <= op.low <= op.high <= kind.max:
+        if kind.is_bipolar or not kind.min <= op.low <= op.high <= kind.max:
             raise ModelError(
                 f"its codes run from {op.low} to {op.high}, past {kind}",
                 module=name,
@@ -267,18 +299,11 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
         )
 
 
-def check_sum_pool(node: IntNode, geometry: WindowGeometry, source: Tensor, rest: list[IntNode]) -> None:
-    """ModelError where no unit sums the pool's windows, or nothing makes codes of the sums."""
+def check_sum_pool(node: IntNode, geometry: WindowGeometry, source: Tensor) -> None:
+    """ModelError where no unit sums the pool's windows."""
     if source.type is not None and source.type.is_bipolar and geometry.pads.any():
         raise ModelError(
             "it averages signs over padding, which counts 0 and has no bit",
             module=node.output.name,
             remedy=f"Average without padding, or {ENGINE}",
         )
-    if rest and isinstance(rest[0].op, Threshold | Requant):
-        return
-    raise ModelError(
-        "it averages, and nothing makes codes of its sums before the next layer",
-        module=node.output.name,
-        remedy=f"Put xnn.Sign or xnn.QuantReLU behind it, or {ENGINE}",
-    )

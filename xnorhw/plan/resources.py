@@ -12,11 +12,16 @@ from math import ceil, gcd, log2
 
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.plan.model import (
+    AbsSumUnit,
+    AddUnit,
+    ConcatUnit,
     Converter,
     Fifo,
+    ForkUnit,
     LevelUnit,
     MatrixUnit,
     Memory,
+    MultiplyUnit,
     PlaneUnit,
     PoolUnit,
     RequantUnit,
@@ -31,6 +36,7 @@ from xnorhw.plan.model import (
 
 __all__ = [
     "block_ram",
+    "fifo_in_block_ram",
     "fifo_resources",
     "lut_ram",
     "lut_rom",
@@ -80,8 +86,13 @@ def lut_ram(width: int, depth: int) -> float:
     return 4 * ceil_div(width, 3) * blocks + width * _mux(blocks) + (blocks if blocks > 1 else 0)
 
 
+def fifo_in_block_ram(width: int, depth: int) -> bool:
+    """Whether the ring of a FIFO of ``depth`` words of ``width`` bits is a block RAM (RTL ``xh_fifo``)."""
+    return depth > 128 and width * depth >= 8192
+
+
 def fifo_resources(width: int, storage: Fifo) -> Resources:
-    """A FIFO: nothing, a register slice, or a ring in LUT RAM."""
+    """A FIFO: nothing, a register slice, or a ring in LUT RAM or block RAM."""
     if storage.depth == 0:
         return Resources()
     if storage.depth == 1:
@@ -89,6 +100,8 @@ def fifo_resources(width: int, storage: Fifo) -> Resources:
     if storage.depth == 2:
         return Resources(lut=width + 3, ff=2 * width + 2)
     bits = clog2(storage.depth)
+    if fifo_in_block_ram(width, storage.depth):
+        return Resources(lut=5 * bits + 4, ff=3 * bits + 4, bram36=block_ram(width, storage.depth))
     return Resources(lut=lut_ram(width, storage.depth) + 3 * bits + 2, ff=4 * bits + 3)
 
 
@@ -114,7 +127,19 @@ def unit_resources(unit: Unit) -> Resources:
         return _requant(unit)
     if isinstance(unit, SumPoolUnit):
         return _sum_pool(unit)
-    return _pool(unit)
+    if isinstance(unit, PoolUnit):
+        return _pool(unit)
+    return _branch(unit)
+
+
+def _branch(unit: ForkUnit | AddUnit | ConcatUnit | AbsSumUnit | MultiplyUnit) -> Resources:
+    if isinstance(unit, ForkUnit):
+        return Resources(lut=3 * unit.copies, ff=unit.copies)
+    if isinstance(unit, AddUnit):
+        return _add(unit)
+    if isinstance(unit, ConcatUnit):
+        return _concat(unit)
+    return _abs_sum(unit) if isinstance(unit, AbsSumUnit) else _multiply(unit)
 
 
 def _converter(unit: Converter) -> Resources:
@@ -240,9 +265,7 @@ def _requant(unit: RequantUnit) -> Resources:
     Where one DSP does not hold it, the parts of the product and the sum are added in LUTs.
     """
     product = unit.in_bits + unit.multiplier_bits
-    narrow, wide = sorted((unit.in_bits, unit.multiplier_bits))
-    # a factor is cut into signed parts, the lower ones a bit shorter
-    tiles = ceil_div(max(narrow - 1, 1), 17) * ceil_div(max(wide - 1, 1), 24)
+    tiles = _multiplier_tiles(unit.in_bits, unit.multiplier_bits)
     total = max(product, unit.addend_bits) + 1
     alone = tiles == 1 and total <= 48
     clamp = unit.out_bits + 0.3 * max(total - unit.shift, 0)
@@ -280,3 +303,50 @@ def _pool(unit: PoolUnit) -> Resources:
     trees = ceil_div(unit.taps_per_word + several, 4) + several
     counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel)
     return Resources(lut=unit.lanes * trees + 2 * counters, ff=(unit.lanes if several else 0) + counters)
+
+
+def _add(unit: AddUnit) -> Resources:
+    """For each summand but the longest an adder as long as it lies beside others; the sum's register."""
+    inputs = zip(unit.in_bits, unit.shifts, unit.in_signed, strict=True)
+    tops = [shift + bits + (not signed) for bits, shift, signed in inputs]
+    total = min(max(tops) + clog2(len(tops)), unit.out_bits)
+    longest = tops.index(max(tops))
+    several = len(tops) > 2
+    adders = 0
+    for i, bits in enumerate(unit.in_bits):
+        beside = max(unit.shifts[longest] - unit.shifts[i], 0)
+        if i != longest:
+            adders += bits + 1 if several else max(bits + unit.in_bipolar[i] - beside, 0)
+    return Resources(lut=unit.lanes * adders + 3, ff=unit.lanes * total + 1)
+
+
+def _concat(unit: ConcatUnit) -> Resources:
+    """An AND-OR of the inputs a bit, three to a LUT, whose choice is in registers."""
+    inputs, counter = len(unit.words), clog2(max(unit.words))
+    return Resources(
+        lut=unit.lanes * unit.bits * ceil_div(inputs, 3) + inputs + 2 * counter, ff=inputs + counter
+    )
+
+
+def _abs_sum(unit: AbsSumUnit) -> Resources:
+    """The sum of a word's magnitudes with a register, and an accumulator."""
+    word = min(unit.in_bits + clog2(unit.lanes), unit.out_bits)
+    acc = min(word + clog2(unit.words_per_pixel), unit.out_bits)
+    counter = clog2(unit.words_per_pixel) + 2
+    return Resources(lut=unit.lanes * 1.9 * unit.in_bits + acc + 2 * counter, ff=word + acc + counter)
+
+
+def _multiply(unit: MultiplyUnit) -> Resources:
+    """A multiplication in DSPs; where one does not hold it, parts of the product wait for others."""
+    product = min(unit.in_bits + unit.factor_bits, unit.out_bits)
+    tiles = _multiplier_tiles(unit.in_bits, unit.factor_bits)
+    counter = clog2(unit.words_per_pixel) + 3
+    waiting = unit.lanes * (product + 18) if tiles > 1 else 0
+    return Resources(lut=2 * counter, ff=waiting + counter, dsp=unit.lanes * tiles)
+
+
+def _multiplier_tiles(a: int, b: int) -> int:
+    """DSPs (25 x 18 bits signed) of a product: a factor is cut into signed parts, the lower ones a bit
+    shorter."""
+    narrow, wide = sorted((a, b))
+    return ceil_div(max(narrow - 1, 1), 17) * ceil_div(max(wide - 1, 1), 24)

@@ -12,11 +12,16 @@ With A_j the time at which pixel j's words are there and c the cost,
     start_j = max(start_{j-1} + c, A_j)  =  c j + max_{i <= j} (A_i - c i).
 In steady state A is periodic; since a stage's work fits into T, the maximum over all past
 frames lies within the last one.
+
+A stage that joins streams has no ring: it takes the words of a pixel when the last of its
+inputs has brought them.  What another input brought before waits in a FIFO in front of the stage,
+whose depth is found as a ring's is.  Every stage adds the clocks through its registers, so that
+the branch that comes later is never thought to come earlier than it does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
@@ -27,9 +32,12 @@ from xnorhw.ir.int_graph import Threshold
 from xnorhw.plan.layers import Quantiser
 
 __all__ = [
+    "INPUT",
+    "OUTPUT",
     "Ring",
     "Schedule",
     "Stage",
+    "join_latency",
     "pool_latency",
     "quantiser_latency",
     "schedule",
@@ -40,6 +48,10 @@ __all__ = [
 Times = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
+INPUT = "input"
+OUTPUT = "output"
+"""The names under which the core's ports are read and read from."""
+
 # Clocks from a word's arrival until its window sees it, and from a pixel's last read until
 # the writer sees the room; the RTL's window needs no more.
 _WRITE_LATENCY = 2
@@ -47,7 +59,11 @@ _FREE_LATENCY = 2
 # Clocks through one stage's registers beside its work: window, matrix unit, FIFO, converter.
 _STAGE_LATENCY = 6
 _EPSILON = 1e-6
+# Words more in a FIFO in front of a join, and the least that moves a word every clock.
+_JOIN_SLACK = 4
+_LEAST_FIFO = 2
 
+_JOIN_LATENCY = 4
 _LEVELS_LATENCY = 2
 _REQUANT_LATENCY = 4
 
@@ -57,6 +73,11 @@ def pool_latency(bits: int, sums: bool, taps_per_word: int) -> int:
     if bits == 1 and not sums:
         return 0
     return 2 if taps_per_word > 1 else 1
+
+
+def join_latency() -> int:
+    """Clocks through the registers of a unit that joins streams, and of what makes numbers of codes."""
+    return _JOIN_LATENCY
 
 
 def terms_latency(coefficients: tuple[int, ...]) -> int:
@@ -91,25 +112,30 @@ class Ring:
 class Stage:
     """One pixel loop.  ``ring`` is None where words are taken as they come, one a clock.
 
-    ``pixels`` output pixels a frame, ``cost`` clocks each; ``in_words`` words taken and
-    ``next_words`` words given a frame.  ``later``: clocks through the registers of units that
-    not every stage has.
+    ``inputs``: the stages that it reads ("input" is the core's port) and how many words a frame
+    it takes from each.  ``pixels`` output pixels a frame, ``cost`` clocks each.  ``later``: clocks
+    through the registers of units that not every stage has.
     """
 
     name: str
     ring: Ring | None
-    in_words: int
+    inputs: tuple[tuple[str, int], ...]
     pixels: int
     cost: float
-    next_words: int
     later: int = 0
+
+    @property
+    def in_words(self) -> int:
+        """The most words a frame that one of the inputs brings."""
+        return max(words for _, words in self.inputs)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The outcome: ring depths by stage name, clocks from first beat in to last beat out."""
+    """The outcome: depths of rings by stage, of FIFOs by (stage, input), clocks from first beat to last."""
 
     depths: tuple[tuple[str, int], ...]
+    fifos: tuple[tuple[tuple[str, int], int], ...]
     latency: int
     period: int
 
@@ -137,67 +163,120 @@ def window_ring(
     return Ring(frame, needed, np.minimum(np.maximum(origin, 0), frame))
 
 
-def schedule(stages: tuple[Stage, ...], input_beats: int, period: int) -> Schedule:
-    """Ring depths for a steady period of ``period`` clocks, and the latency of a lone frame.
+def schedule(stages: tuple[Stage, ...], beats_in: int, beats_out: int, period: int) -> Schedule:
+    """Depths for a steady period of ``period`` clocks, and the latency of a lone frame.
 
-    ``input_beats``: beats in which a frame arrives, one a clock where nothing holds it back.
+    ``stages`` stand behind what they read; the last one's words leave in ``beats_out`` beats.
+    ``beats_in``: beats in which a frame arrives, one a clock where nothing holds it back.
     """
-    count = stages[0].in_words
-    words: Times = np.arange(1, count + 1, dtype=np.float64) / count
-    arrival: Times = words * period
-    alone: Times = words * max(count, input_beats)
+    readers = _readers(stages, beats_out)
+    costs = _coupled(stages, readers)
+    steady: dict[tuple[str, int], Times] = {}
+    alone: dict[tuple[str, int], Times] = {}
+    for name, port, count in readers[INPUT]:
+        words: Times = np.arange(1, count + 1, dtype=np.float64) / count
+        steady[name, port] = words * period
+        alone[name, port] = words * max(count, beats_in)
     depths: list[tuple[str, int]] = []
+    fifos: list[tuple[tuple[str, int], int]] = []
     for stage in stages:
-        start = _steady_starts(stage, arrival, period)
+        cost = costs[stage.name]
+        arrivals = [steady[stage.name, i] for i in range(len(stage.inputs))]
+        start = _steady_starts(stage, cost, _ready(stage, arrivals), period)
         if stage.ring is not None:
-            depths.append((stage.name, _depth(stage, stage.ring, arrival, start, period)))
-        arrival = _outputs(stage, start)
-        alone = _alone(stage, alone)
-    return Schedule(tuple(depths), ceil(float(alone[-1])), period)
+            depths.append((stage.name, _depth(cost, stage.ring, arrivals[0], start, period)))
+        elif len(arrivals) > 1:
+            # what is taken with a pixel is free when the pixel is done, and no sooner
+            done = np.maximum.accumulate(start)
+            for i, arrival in enumerate(arrivals):
+                ring = _pixel_ring(len(arrival), stage.pixels)
+                depth = _depth(cost, ring, arrival, done, period) + _JOIN_SLACK
+                fifos.append(((stage.name, i), max(_LEAST_FIFO, depth)))
+        lone = [alone[stage.name, i] for i in range(len(stage.inputs))]
+        latency = _STAGE_LATENCY + stage.later
+        for name, port, count in readers[stage.name]:
+            steady[name, port] = _outputs(stage, cost, start, count) + latency
+            alone[name, port] = _alone(stage, cost, lone, count) + latency
+    return Schedule(tuple(depths), tuple(fifos), ceil(float(alone[OUTPUT, 0][-1])), period)
 
 
-def _ready(stage: Stage, arrival: Times) -> Times:
+def _readers(stages: tuple[Stage, ...], beats: int) -> dict[str, list[tuple[str, int, int]]]:
+    """For each stage who reads it: name, the number of its input, and the words that it takes."""
+    readers: dict[str, list[tuple[str, int, int]]] = {INPUT: [], **{stage.name: [] for stage in stages}}
+    for stage in stages:
+        for i, (source, words) in enumerate(stage.inputs):
+            readers[source].append((stage.name, i, words))
+    readers[stages[-1].name].append((OUTPUT, 0, beats))
+    return readers
+
+
+def _coupled(stages: tuple[Stage, ...], readers: dict[str, list[tuple[str, int, int]]]) -> dict[str, float]:
+    """Clocks a pixel of each stage with what stands behind it, from the last to the first.
+
+    A stage waits for its converter, whose narrower side moves a word a clock, and for a
+    unit behind that takes words as they come.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    works: dict[str, float] = {}
+    for stage in reversed(stages):
+        work = stage.cost * stage.pixels
+        for name, _, words in readers[stage.name]:
+            behind = by_name.get(name)
+            work = max(work, float(words))
+            if behind is not None and behind.ring is None:
+                work = max(work, works[name])
+        works[stage.name] = work
+    return {stage.name: works[stage.name] / stage.pixels for stage in stages}
+
+
+def _pixel_ring(words: int, pixels: int) -> Ring:
+    """A ring from which each pixel takes its own words."""
+    pixel = np.arange(pixels + 1, dtype=np.int64) * words // pixels
+    return Ring(words, pixel[1:], pixel[:-1])
+
+
+def _ready(stage: Stage, arrivals: list[Times]) -> Times:
     """When each pixel's words are all there."""
     if stage.ring is None:
-        ends = (np.arange(stage.pixels) + 1) * stage.in_words // stage.pixels
-        return arrival[ends - 1]
-    padded = np.concatenate([arrival[:1] - 1.0, arrival])
+        pixel = np.arange(stage.pixels) + 1
+        ends = [arrival[pixel * len(arrival) // stage.pixels - 1] for arrival in arrivals]
+        latest: Times = np.max(ends, axis=0)
+        return latest
+    padded = np.concatenate([arrivals[0][:1] - 1.0, arrivals[0]])
     times: Times = padded[stage.ring.needed] + _WRITE_LATENCY
     return times
 
 
-def _steady_starts(stage: Stage, arrival: Times, period: int) -> Times:
-    ready = _ready(stage, arrival)
+def _steady_starts(stage: Stage, cost: float, ready: Times, period: int) -> Times:
     if stage.ring is None:
         # words are taken one a clock as they come: a pixel starts when its last words are near
-        return np.maximum.accumulate(ready) - stage.cost + 1
+        return np.maximum.accumulate(ready) - cost + 1
     two = np.concatenate([ready - period, ready])
-    ramp = np.arange(two.size) * stage.cost
+    ramp = np.arange(two.size) * cost
     starts: Times = (np.maximum.accumulate(two - ramp) + ramp)[stage.pixels :]
     return starts
 
 
-def _alone(stage: Stage, arrival: Times) -> Times:
-    """When a frame that meets an empty pipeline leaves the stage."""
+def _alone(stage: Stage, cost: float, arrivals: list[Times], words: int) -> Times:
+    """When a frame that meets an empty pipeline leaves the stage in ``words`` words."""
     if stage.ring is None:
         # the work was done while the words came; what is left is to pass the result on
-        stage = replace(stage, cost=stage.next_words / stage.pixels)
-    ready = _ready(stage, arrival)
-    ramp = np.arange(ready.size) * stage.cost
-    latency = _STAGE_LATENCY + stage.later
-    return _outputs(stage, np.maximum.accumulate(ready - ramp) + ramp) + latency
+        cost = words / stage.pixels
+    ready = _ready(stage, arrivals)
+    ramp = np.arange(ready.size) * cost
+    return _outputs(stage, cost, np.maximum.accumulate(ready - ramp) + ramp, words)
 
 
-def _outputs(stage: Stage, start: Times) -> Times:
-    """When each word behind the stage appears: a pixel's words come evenly over its cost."""
-    ends = (np.arange(stage.next_words) + 1.0) * stage.pixels / stage.next_words
+def _outputs(stage: Stage, cost: float, start: Times, words: int) -> Times:
+    """When each of ``words`` words behind the stage appears: a pixel's come evenly over its cost."""
+    ends = (np.arange(words) + 1.0) * stage.pixels / words
     pixel = np.minimum(np.ceil(ends - _EPSILON).astype(np.int64) - 1, stage.pixels - 1)
-    return start[pixel] + stage.cost * (ends - pixel)
+    return start[pixel] + cost * (ends - pixel)
 
 
-def _depth(stage: Stage, ring: Ring, arrival: Times, start: Times, period: int) -> int:
+def _depth(cost: float, ring: Ring, arrival: Times, start: Times, period: int) -> int:
     """The largest number of words written and not yet free, when a word arrives."""
-    done = start + stage.cost + _FREE_LATENCY
+    done = start + cost + _FREE_LATENCY
     back = max(0, ceil((float(done[-1]) - float(arrival[0])) / period)) + 1
     ahead = max(0, floor((float(arrival[-1]) - float(done[0])) / period)) + 1
     frames = np.arange(-back, ahead + 1)

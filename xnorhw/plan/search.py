@@ -16,15 +16,17 @@ from xnorhw.plan.geometry import (
     LayerShape,
     divisors,
     layer_shape,
+    legal_pe,
     legal_taps,
     pool_cycles,
     word_bits,
 )
+from xnorhw.plan.joins import slowest_join
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import Converter, Memory, Resources, Stream
+from xnorhw.plan.network import Network
 from xnorhw.plan.resources import ring_resources, rom_resources, unit_resources
 from xnorhw.plan.schedule import window_ring
-from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.streams import conversion
 from xnorhw.plan.units import matrix_unit, plane_unit, pool_unit, quantisers, terms_unit
 
@@ -34,6 +36,7 @@ __all__ = ["Limits", "Search", "pool_taps"]
 _BRAM_WEIGHTS = (1.0, 4.0, 0.25, 16.0, 0.06)
 _NEIGHBOURS = 40
 _SWEEPS = 2
+_INPUT, _JOIN = -1, -2
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,15 @@ class Search:
 
     def __init__(
         self,
-        layers: tuple[ChipLayer, ...],
-        widths: tuple[AccumulatorWidths, ...],
+        network: Network,
         beat_bits: int,
         limits: Limits,
         least_period: int,
     ) -> None:
-        self._layers = layers
-        self._widths = widths
+        self._network = network
+        self._layers = layers = network.layers
+        self._widths = network.widths
+        self._feeders = _feeders(network)
         self._beat_bits = beat_bits
         self._limits = limits
         self._least = least_period
@@ -95,22 +99,24 @@ class Search:
         self._spans = tuple(_span(layer) for layer in layers)
         self._local = lru_cache(maxsize=None)(self._local_parts)
         self._between = lru_cache(maxsize=None)(self._between_cost)
+        self._joins = slowest_join(network.stages)
 
     def periods(self) -> list[int]:
         """Every number of clocks a frame that some folding has, not below what the edges need."""
         found = {self._floor()}
         for layer, simds in zip(self._layers, self._simds, strict=True):
             for simd in simds:
-                one = layer_shape(layer, layer.outputs, simd)
+                one = layer_shape(layer, layer.outputs // layer.groups, simd)
                 found.update(
                     max(one.in_words, layer.out_pixels * one.folds * layer.terms * groups)
-                    for groups in _group_counts(layer.outputs)
+                    for groups in _group_counts(layer)
                 )
         return sorted(p for p in found if p >= self._floor())
 
     def _floor(self) -> int:
-        beats_in = input_frame(self._layers[0], self._beat_bits).beats
-        return max(self._least, beats_in, output_frame(self._layers[-1], self._beat_bits).beats)
+        beats_in = input_frame(self._network.source, self._beat_bits).beats
+        beats_out = output_frame(self._network.result, self._beat_bits).beats
+        return max(self._least, beats_in, beats_out, self._joins)
 
     def fastest(self) -> Design | None:
         """The design with the fewest clocks a frame that fits, None where not even the slowest does.
@@ -145,7 +151,7 @@ class Search:
             picks = self._picks(period, prices)
             if picks is None:
                 return None
-            found = design(self._layers, self._widths, picks, self._beat_bits, prices, self._least)
+            found = design(self._network, picks, self._beat_bits, prices, self._least)
             if self._limits.hold(found.total):
                 return found
             if best is None or self._excess(found) < self._excess(best):
@@ -166,10 +172,10 @@ class Search:
         chosen = [min(range(len(cost)), key=cost.__getitem__) for cost in own]
         for _ in range(_SWEEPS):
             for i, group in enumerate(options):
-                before = options[i - 1][chosen[i - 1]] if i else None
-                behind = options[i + 1][chosen[i + 1]] if i + 1 < len(options) else None
+                pes = [options[j][chosen[j]].shape.pe for j in range(len(options))]
+                behind = [(j, options[j][chosen[j]].shape) for j, f in enumerate(self._feeders) if f == i]
                 total = [
-                    own[i][k] + prices.of(self._links(i, before, option, behind))
+                    own[i][k] + prices.of(self._links(i, pes, option, behind))
                     for k, option in enumerate(group)
                 ]
                 chosen[i] = min(range(len(total)), key=total.__getitem__)
@@ -183,12 +189,13 @@ class Search:
         layer = self._layers[index]
         found = []
         for simd in self._simds[index]:
-            one = layer_shape(layer, layer.outputs, simd)
+            one = layer_shape(layer, layer.outputs // layer.groups, simd)
             groups = min(layer.outputs, period // (layer.out_pixels * one.folds * layer.terms))
-            if groups < 1 or one.in_words > period:
+            if groups < layer.groups or one.in_words > period:
                 continue
             least = ceil_div(layer.outputs, groups)
-            for pe in sorted({least, next(d for d in divisors(layer.outputs) if d >= least)}):
+            whole = next(d for d in divisors(layer.outputs // layer.groups) if d >= least)
+            for pe in sorted({least, whole} if layer.groups == 1 else {whole}):
                 taps, shape = pool_taps(layer, pe, period), layer_shape(layer, pe, simd)
                 if taps is not None and word_bits(layer, shape) <= WIDEST_WORD:
                     pick = Pick(pe, simd, "auto", "auto", taps, ("auto",) * len(taps))
@@ -230,13 +237,17 @@ class Search:
         return fixed, tuple(memories)
 
     def _links(
-        self, index: int, before: _Option | None, option: _Option, behind: _Option | None
+        self, index: int, pes: list[int], option: _Option, behind: list[tuple[int, LayerShape]]
     ) -> Resources:
-        cost = self._between(index, None if before is None else before.shape.pe, option.shape)
-        if behind is not None:
-            cost = cost + self._between(index + 1, option.shape.pe, behind.shape)
-        else:
-            cost = cost + self._result_cost(option.shape.pe)
+        """The converters around a layer: in front of it, and in front of the layers that it feeds."""
+        feeder, shape = self._feeders[index], option.shape
+        cost = Resources()
+        if feeder != _JOIN:
+            cost = self._between(index, None if feeder == _INPUT else pes[feeder], shape)
+        for reader, its in behind:
+            cost = cost + self._between(reader, shape.pe, its)
+        if self._layers[index].last:
+            cost = cost + self._result_cost(shape.pe)
         return cost
 
     def _between_cost(self, index: int, pe: int | None, shape: LayerShape) -> Resources:
@@ -244,7 +255,7 @@ class Search:
         layer = self._layers[index]
         name, channels, pixels = layer.source.name, layer.channels, layer.in_pixels
         if pe is None:
-            frame = input_frame(layer, self._beat_bits)
+            frame = input_frame(layer.source, self._beat_bits)
             bits = frame.element_bits
             have = Stream(name, frame.beat_bits // bits, bits, frame.elements, 1)
         else:
@@ -258,7 +269,7 @@ class Search:
 
     def _result_cost(self, pe: int) -> Resources:
         layer = self._layers[-1]
-        frame = output_frame(layer, self._beat_bits)
+        frame = output_frame(layer.sums, self._beat_bits)
         have = Stream("", pe, RESULT_BITS, layer.outputs, layer.out_pixels)
         want = Stream("", frame.beat_bits // RESULT_BITS, RESULT_BITS, frame.elements, 1)
         return _steps_cost(have, False, want, True)
@@ -288,15 +299,24 @@ def _span(layer: ChipLayer) -> int:
     return window_ring(layer.geometry, height, width, *layer.sums.shape[1:], 1).least_depth
 
 
-def _group_counts(outputs: int) -> list[int]:
+def _group_counts(layer: ChipLayer) -> list[int]:
     """The numbers of channel groups that some PE gives."""
-    return sorted({ceil_div(outputs, pe) for pe in range(1, outputs + 1)})
+    return sorted({ceil_div(layer.outputs, pe) for pe in legal_pe(layer)})
+
+
+def _feeders(network: Network) -> tuple[int, ...]:
+    """For each layer the layer whose output it reads, or what stands there instead."""
+    made = {layer.output.name: layer.index for layer in network.layers}
+    made[network.source.name] = _INPUT
+    return tuple(made.get(layer.source.name, _JOIN) for layer in network.layers)
 
 
 def _useful_simd(layer: ChipLayer) -> list[int]:
     """For each number of folds the least SIMD that reaches it, then C times divisors of the taps."""
-    c = layer.channels
-    least = {ceil_div(c, n) for n in range(1, int(c**0.5) + 2)} | set(divisors(c))
+    c = layer.slice_channels
+    least = set(divisors(c))
+    if layer.groups == 1:
+        least |= {ceil_div(c, n) for n in range(1, int(c**0.5) + 2)}
     by_words: dict[int, int] = {}
     for simd in sorted(least):
         by_words.setdefault(ceil_div(c, simd), simd)

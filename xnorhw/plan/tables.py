@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.ir.int_graph import Threshold
-from xnorhw.plan.layers import ChipLayer, Quantiser
+from xnorhw.plan.layers import ChipLayer, ChipStage, Quantiser
 from xnorhw.plan.starts import sums_range
 
 __all__ = ["level_values", "quantiser_of"]
@@ -14,13 +14,15 @@ __all__ = ["level_values", "quantiser_of"]
 Values = npt.NDArray[np.int64]
 
 
-def quantiser_of(layers: tuple[ChipLayer, ...], codes: str) -> tuple[Quantiser, tuple[int, int]]:
+def quantiser_of(stages: tuple[ChipStage, ...], codes: str) -> tuple[Quantiser, tuple[int, int]]:
     """What makes the tensor ``codes``, and the least and the largest sum that it reads."""
-    for layer in layers:
-        if layer.bits is not None and layer.bits.name == codes:
-            assert layer.quantiser is not None
-            return layer.quantiser, sums_range(layer)
-        for pool in layer.pools:
+    for stage in stages:
+        if stage.bits is not None and stage.bits.name == codes:
+            assert stage.quantiser is not None
+            if isinstance(stage, ChipLayer):
+                return stage.quantiser, sums_range(stage)
+            return stage.quantiser, (stage.kind.min, stage.kind.max)
+        for pool in stage.pools:
             if pool.quantiser is not None and pool.output.name == codes:
                 return pool.quantiser, pool.sums_range
     raise KeyError(codes)

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import MaxPool, Tensor, Threshold
-from xnorhw.ir.types import type_for_range
+from xnorhw.ir.types import IntType, type_for_range
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape, pool_sum_bits
-from xnorhw.plan.layers import ChipLayer, ChipPool, Quantiser, wire_bits
+from xnorhw.plan.joins import JoinShape
+from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool, Quantiser, wire_bits
 from xnorhw.plan.model import (
     LevelUnit,
     MatrixUnit,
@@ -27,7 +28,9 @@ from xnorhw.plan.model import (
 from xnorhw.plan.starts import AccumulatorWidths
 
 __all__ = [
+    "join_quantisers",
     "layer_window",
+    "leaving_bits",
     "matrix_unit",
     "packed_word",
     "plane_unit",
@@ -71,12 +74,24 @@ def layer_window(layer: ChipLayer, shape: LayerShape, depth: int, ring: Memory) 
         out_height=out_height,
         out_width=out_width,
         taps_per_word=shape.taps_per_word,
-        repeats=shape.turns,
+        repeats=shape.turns // shape.slices,
         channels_outer=False,
         depth=depth,
         pad_word=packed_word(np.full(channels, pad, np.int64), layer.act_bits),
         memory=ring,
+        slices=shape.slices,
     )
+
+
+def leaving_bits(layer: ChipLayer, bits: int) -> int:
+    """Bits of the layer's sums, which ``bits`` hold, on the wire behind what makes them."""
+    if layer.quantiser is not None:
+        return bits
+    if layer.last:
+        return RESULT_BITS
+    assert layer.sums.type is not None
+    # what reads them takes their type's bits
+    return max(bits, wire_bits(layer.sums.type))
 
 
 def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -> MatrixUnit:
@@ -84,7 +99,7 @@ def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) 
     if layer.in_matrix:
         out_bits = 1
     else:
-        out_bits = RESULT_BITS if layer.quantiser is None and not layer.weighted else widths.sum_bits
+        out_bits = widths.sum_bits if layer.weighted else leaving_bits(layer, widths.sum_bits)
     return MatrixUnit(
         name=f"l{layer.index}_mvu",
         pe=shape.pe,
@@ -105,7 +120,7 @@ def terms_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -
     """What weighs and sums a layer's terms; None where there is one, of weight 1."""
     if not layer.weighted:
         return None
-    out_bits = RESULT_BITS if layer.quantiser is None else widths.total_bits
+    out_bits = leaving_bits(layer, widths.total_bits)
     coefficients = tuple(t.coefficient for t in layer.product.terms)
     return TermsUnit(f"l{layer.index}_terms", shape.pe, widths.sum_bits, coefficients, out_bits)
 
@@ -163,14 +178,34 @@ def quantisers(
         assert layer.bits is not None
         in_bits = widths.total_bits if layer.weighted else widths.sum_bits
         found = [(quantiser_unit(prefix, layer.quantiser, layer.bits, shape.pe, in_bits), layer.quantiser)]
-    for i, pool in enumerate(layer.pools):
+    return (*found, *_pool_quantisers(prefix, layer.pools, shape.pe))
+
+
+def join_quantisers(
+    join: ChipJoin, shape: JoinShape
+) -> tuple[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None], ...]:
+    """``quantisers`` of a join and its pools."""
+    found: list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]] = [(None, None)]
+    prefix = f"j{join.index}"
+    if join.quantiser is not None:
+        assert join.bits is not None
+        unit = quantiser_unit(prefix, join.quantiser, join.bits, shape.lanes, join.level_bits)
+        found = [(unit, join.quantiser)]
+    return (*found, *_pool_quantisers(prefix, join.pools, shape.pool_lanes))
+
+
+def _pool_quantisers(
+    prefix: str, pools: tuple[ChipPool, ...], lanes: int
+) -> list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]]:
+    found: list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]] = []
+    for i, pool in enumerate(pools):
         if pool.quantiser is None:
             found.append((None, None))
         else:
-            name, bits = f"{prefix}_pool{i}", pool_sum_bits(pool)
-            unit = quantiser_unit(name, pool.quantiser, pool.output, shape.pe, bits)
+            bits = pool_sum_bits(pool)
+            unit = quantiser_unit(f"{prefix}_pool{i}", pool.quantiser, pool.output, lanes, bits)
             found.append((unit, pool.quantiser))
-    return tuple(found)
+    return found
 
 
 def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int) -> PoolUnit | SumPoolUnit:
@@ -178,10 +213,15 @@ def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int) -> PoolUnit | Su
     groups, words = pool.op.geometry.taps // taps, ceil_div(pool.source.shape[0], lanes)
     if isinstance(pool.op, MaxPool):
         invert = packed_word(pool.op.minimum.astype(np.int64), 1)
-        return PoolUnit(name, lanes, taps, groups, words, invert, pool.bits)
-    bipolar = pool.act.is_bipolar
-    signed = pool.act.signed and not bipolar
-    return SumPoolUnit(name, lanes, pool.bits, signed, bipolar, taps, groups, words, pool_sum_bits(pool))
+        return PoolUnit(name, lanes, taps, groups, words, invert, pool.bits, _signed(pool.act))
+    bits = pool_sum_bits(pool)
+    return SumPoolUnit(
+        name, lanes, pool.bits, _signed(pool.act), pool.act.is_bipolar, taps, groups, words, bits
+    )
+
+
+def _signed(kind: IntType) -> bool:
+    return kind.signed and not kind.is_bipolar
 
 
 def pool_window(name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ring: Memory) -> Window:
@@ -191,7 +231,8 @@ def pool_window(name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ri
     pad = np.zeros(channels, np.int64)
     if isinstance(pool.op, MaxPool):
         # the least code, and the largest where the minimum is taken
-        pad = pool.op.minimum.astype(np.int64) * ((1 << pool.bits) - 1)
+        least = -(1 << (pool.bits - 1)) if _signed(pool.act) else 0
+        pad = pool.op.minimum.astype(np.int64) * ((1 << pool.bits) - 1) + least
     return Window(
         name=f"{name}_window",
         bits=pool.bits,

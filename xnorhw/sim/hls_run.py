@@ -148,6 +148,9 @@ def run_hls(
 
 def _fail(code: int, output: str, errors: str, prefix: str) -> None:
     lines = [line for line in output.splitlines() if line.startswith(("deadlock:", "left over:"))]
+    # the full stream next to the result comes first: those in front of it are full because it is
+    lines.reverse()
+    lines.sort(key=lambda line: "waits to write" not in line)
     lines += [line for line in errors.splitlines() if line.strip()]
     said = "; ".join(lines[:4]) or f"the program ended with {code}"
     remedy = "Build again; if it stays, report it with the build folder"

@@ -121,6 +121,9 @@ def _say_what_is_wrong(path: Path) -> None:
 
 def _head(path: Path) -> bytes:
     try:
+        # a pipe would wait for somebody who writes, and is read once alone
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            refuse(str(path), "is no regular file", "Write what it gives to a file, and give that")
         with path.open("rb") as file:
             return file.read(HEAD)
     except OSError as error:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xnorhw.frontends.foreign.base import refuse
+from xnorhw.frontends.foreign.base import check_size, refuse
+from xnorhw.ir.errors import ModelError
 
 __all__ = ["Array", "numbers", "read_arrays", "stored_arrays"]
 
@@ -41,8 +42,11 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise zipfile.BadZipFile
+            check_size(where, path.stat().st_size, sum(i.file_size for i in archive.zip.infolist()))
             for name in archive.files:
                 found[name] = archive[name]
+    except ModelError:
+        raise
     except Exception as error:  # zip and array readers raise whatever they stumble over
         if isinstance(error, ValueError) and "allow_pickle" in str(error) and name:
             refuse(

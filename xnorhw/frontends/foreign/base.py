@@ -25,11 +25,14 @@ __all__ = [
     "Kind",
     "Options",
     "ask_input",
+    "check_size",
     "open_question",
     "parse_input",
     "refuse",
 ]
 
+_GROWTH = 64
+_LARGE = 1 << 30
 HEAD = 1 << 16
 """So many bytes of a file's beginning are shown to ``Kind.detect``."""
 INPUT_FORM = "SHAPE, as 1x28x28 or 784, and behind it what the network was fed: "
@@ -186,6 +189,16 @@ def open_question(where: str, option: str, choices: Sequence[tuple[str, str]], w
     """Refuse a file in which something is open: ``option`` decides it, each value with what it means."""
     said = "; ".join(f"{FLAGS[option]} {value} means {meaning}" for value, meaning in choices)
     raise ModelError(f"{why}, so it is not guessed", module=where, remedy=f"Say which: {said}")
+
+
+def check_size(where: str, stored: int, unpacked: int) -> None:
+    """ModelError for a file of ``stored`` bytes that says it holds ``unpacked``, as only a bomb does."""
+    if unpacked > max(_LARGE, _GROWTH * stored):
+        refuse(
+            where,
+            f"unpacks {stored:,} bytes to {unpacked:,}, as no trained network does; it was not read",
+            "Give the file that the project's training wrote",
+        )
 
 
 def refuse(where: str, reason: str, remedy: str) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xnorhw.frontends.foreign.arrays import Array, numbers
-from xnorhw.frontends.foreign.base import refuse
+from xnorhw.frontends.foreign.base import check_size, refuse
 from xnorhw.ir.errors import ToolError
 
 __all__ = ["KerasLayer", "read_keras"]
@@ -75,7 +75,7 @@ def read_keras(path: Path) -> list[KerasLayer]:
                     "Save the whole model: model.save(path) with a path that ends in .h5",
                 )
             described = json.loads(text)
-            stored = _arrays(file["model_weights"], where)
+            stored = _arrays(file["model_weights"], where, path.stat().st_size)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         refuse(
             where,
@@ -85,12 +85,13 @@ def read_keras(path: Path) -> list[KerasLayer]:
     return _layers(described, stored, where)
 
 
-def _arrays(group: Any, where: str) -> dict[str, dict[str, Array]]:
+def _arrays(group: Any, where: str, size: int) -> dict[str, dict[str, Array]]:
     found: dict[str, dict[str, Array]] = {}
     for layer in _words(group.attrs["layer_names"]):
         part = group[layer]
         arrays = {}
         for name in _words(part.attrs["weight_names"]):
+            check_size(f"{where}: {name}", size, int(part[name].nbytes))
             short = name.rpartition("/")[2].removesuffix(":0")
             arrays[short] = numbers(np.asarray(part[name]), f"{where}: {name}")
         found[layer] = arrays

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from xnorhw.frontends.foreign.base import refuse
+from xnorhw.frontends.foreign.base import check_size, refuse
 from xnorhw.frontends.pickles import first_global
 from xnorhw.ir.errors import ModelError
 
@@ -198,8 +198,11 @@ def _check_archive(path: Path, where: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            check_size(where, path.stat().st_size, sum(i.file_size for i in archive.infolist()))
             if archive.testzip() is None and any(name.endswith("/data.pkl") for name in names):
                 return
+    except ModelError:
+        raise
     except Exception:  # a damaged header raises whatever it leads to
         names = ["/data.pkl"]
     if any(name.endswith("/data.pkl") for name in names):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xnorhw.frontends.model_file import write
 from xnorhw.frontends.onnx.export_layers import product
 from xnorhw.frontends.onnx.writer import Writer, int_type, layout, window
 from xnorhw.ir import float_graph as fg
@@ -30,32 +30,22 @@ def export_onnx(graph: fg.FloatGraph, path: str | os.PathLike[str]) -> None:
     ModelError: onnx is not installed, an operation that ONNX cannot say exactly, a path that
     cannot be written.
     """
-    where = Path(path)
-    data = onnx_model(graph).SerializeToString(deterministic=True)
-    beside = where.with_name(f".{where.name}.{uuid.uuid4().hex}")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, where)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise ModelError(
-            f"cannot be written: {error.strerror or error}", module=str(path), remedy="Give another path"
-        ) from None
+    write(Path(path), onnx_model(graph).SerializeToString(deterministic=True))
 
 
 def onnx_model(graph: fg.FloatGraph) -> Any:
     """The same as an onnx.ModelProto, of one frame."""
     writer = Writer(graph)
     for node in graph.nodes:
-        write = _WRITERS.get(type(node.op))
-        if write is None:
+        write_node = _WRITERS.get(type(node.op))
+        if write_node is None:
             raise ModelError(
                 f"({graph.kind(node.output.name)}) has no exact form in QONNX",
                 module=node.output.name,
                 remedy="Export networks of binary and full-precision layers, batch norms, Sign, QuantReLU, "
                 "Grid and pools; the model file itself holds every other",
             )
-        write(writer, node)
+        write_node(writer, node)
     return writer.model()
 
 

@@ -145,7 +145,8 @@ def _channels_last(graph: Graph) -> bool:
         if not node.inputs or not names & set(node.inputs):
             continue
         if node.op == "Transpose":
-            return list(node.attributes.get("perm", ())) == [0, 3, 1, 2]
+            perm = node.attributes.get("perm")
+            return isinstance(perm, list | tuple) and list(perm) == [0, 3, 1, 2]
         if (
             node.op in _ELEMENTWISE
             or node.custom

@@ -73,8 +73,8 @@ def _value(builder: Builder, node: Node) -> Any:
         node.refuse("has no first input", "Copy or export the file again")
     try:
         return handler(builder, node, inputs)
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
-        node.refuse(f"lacks an input or an attribute: {error}", "Copy or export the file again")
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        node.refuse(f"lacks an input or an attribute, or has one of another kind: {error}", "Copy or export the file again")
 
 
 def _alive(graph: Graph) -> set[str]:

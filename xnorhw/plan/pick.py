@@ -1,0 +1,108 @@
+"""A folding as decided, and the pixel loops that it makes of a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xnorhw.ir.geometry import WindowGeometry, ceil_div
+from xnorhw.plan.geometry import LayerShape
+from xnorhw.plan.joins import JoinShape
+from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
+from xnorhw.plan.network import Network
+from xnorhw.plan.schedule import (
+    INPUT,
+    Stage,
+    join_latency,
+    pool_latency,
+    quantiser_latency,
+    terms_latency,
+    window_ring,
+)
+
+__all__ = ["Pick", "join_stage", "layer_line", "stages"]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order."""
+
+    pe: int
+    simd: int
+    memory: str
+    ring: str
+    pool_taps: tuple[int, ...]
+    pool_rings: tuple[str, ...]
+
+
+def stages(
+    network: Network, shapes: tuple[LayerShape, ...], picks: tuple[Pick, ...], joins: dict[int, JoinShape]
+) -> tuple[Stage, ...]:
+    """The pixel loops from input to output, each behind what it reads."""
+    made_by = {network.source.name: INPUT}
+    line: list[Stage] = []
+    for stage in network.stages:
+        if isinstance(stage, ChipLayer):
+            loops = layer_line(stage, shapes[stage.index], picks[stage.index], made_by[stage.source.name])
+        else:
+            sources = tuple(made_by[source.name] for source in stage.sources)
+            loops = _join_line(stage, joins[stage.index], sources)
+        line += loops
+        made_by[stage.output.name] = loops[-1].name
+    return tuple(line)
+
+
+def layer_line(layer: ChipLayer, shape: LayerShape, pick: Pick, source: str = INPUT) -> list[Stage]:
+    """A layer's loop and its pools', which reads from the stage ``source``."""
+    line = [_layer_stage(layer, shape, source)]
+    for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
+        line.append(_pool_stage(pool, pick.pe, taps, line[-1].name))
+    return line
+
+
+def join_stage(join: ChipJoin) -> str:
+    """The name of a join's own loop, which no layer and no pool has."""
+    return f"{join.name}:join"
+
+
+def _join_line(join: ChipJoin, shape: JoinShape, sources: tuple[str, ...]) -> list[Stage]:
+    line: list[Stage] = []
+    source = sources[0]
+    if join.op is not None or join.quantiser is not None:
+        later = join_latency()
+        if join.quantiser is not None:
+            later += quantiser_latency(join.quantiser)
+        inputs = tuple((s, join.pixels * words) for s, words in zip(sources, shape.words, strict=True))
+        name = source = join_stage(join)
+        line.append(Stage(name, None, inputs, join.pixels, float(shape.words_per_pixel), later))
+    for pool, taps in zip(join.pools, shape.pool_taps, strict=True):
+        line.append(_pool_stage(pool, shape.pool_lanes, taps, source))
+        source = pool.name
+    return line
+
+
+def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str) -> Stage:
+    words = ceil_div(pool.source.shape[0], lanes)
+    _, height, width = pool.source.shape
+    ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
+    cost = words * pool.op.geometry.taps // taps
+    later = pool_latency(pool.bits, pool.quantiser is not None, taps)
+    if pool.quantiser is not None:
+        later += quantiser_latency(pool.quantiser)
+    return Stage(pool.name, ring, ((source, ring.words),), pool.out_pixels, float(cost), later)
+
+
+def _layer_stage(layer: ChipLayer, shape: LayerShape, source: str) -> Stage:
+    ring = None
+    if shape.flat and shape.windowed:
+        # all words of the frame for each of its channel groups
+        whole = WindowGeometry(kernel=(1, shape.in_words))
+        ring = window_ring(whole, 1, shape.in_words, 1, 1, 1)
+    elif shape.windowed:
+        _, height, width = layer.source.shape
+        ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
+    coefficients = tuple(t.coefficient for t in layer.product.terms)
+    later = terms_latency(coefficients) if layer.weighted else 0
+    if layer.quantiser is not None and not layer.in_matrix:
+        later += quantiser_latency(layer.quantiser)
+    cost = float(shape.turns * shape.folds)
+    return Stage(layer.name, ring, ((source, shape.in_words),), layer.out_pixels, cost, later)

@@ -1,0 +1,361 @@
+"""The hardware units that a plan is made of; each names the RTL module that it is.
+
+Everything is a frozen dataclass; ``plan.model`` says how words travel between them.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Union
+
+from xnorhw.ir.geometry import WindowGeometry
+
+__all__ = [
+    "AbsSumUnit",
+    "AddUnit",
+    "ConcatUnit",
+    "Converter",
+    "ForkUnit",
+    "LevelUnit",
+    "MatrixUnit",
+    "Memory",
+    "MultiplyUnit",
+    "PlaneUnit",
+    "PoolUnit",
+    "RequantUnit",
+    "StartRom",
+    "SumPoolUnit",
+    "TermsUnit",
+    "Unit",
+    "WeightRom",
+    "Window",
+]
+
+
+class Memory(enum.Enum):
+    """Where weights live."""
+
+    LEAF = "leaf"  # built into the LUTs that add
+    LUT = "lut"  # LUT ROM
+    BLOCK = "block"  # block ROM
+    ULTRA = "ultra"  # UltraRAM, written by the driver at start
+    DDR = "ddr"  # streamed
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Changes the word width (RTL ``xh_width_converter``).
+
+    The stream is cut into packets of ``packet_bits`` bits.  A packet arrives in
+    ceil(packet_bits / in_bits) words and leaves in ceil(packet_bits / out_bits) words; bits
+    of the last incoming word past the packet are dropped, bits of the last outgoing word
+    past it are zero.
+    """
+
+    name: str
+    in_bits: int
+    out_bits: int
+    packet_bits: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Sliding window over a ring of words (RTL ``xh_window``).
+
+    Takes the map [height, width] in words of ``lanes`` elements of ``bits`` bits,
+    ``words_per_pixel`` words a pixel, and gives for each output pixel in raster order
+    words of ``taps_per_word`` taps (``taps_per_word * lanes * bits`` bits, the first tap
+    lowest; taps are in the flattened order ky, kx).  Loop order for one output pixel:
+    ``channels_outer`` False: repeats, tap groups, channel words (innermost); True: channel
+    words, tap groups (innermost), ``repeats`` being 1.  With ``slices`` > 1 (groups of a
+    convolution; ``channels_outer`` False) a pixel's words are that many equal parts, and the
+    loop is slices, repeats, tap groups, words of the slice.  A tap on padding reads
+    ``pad_word`` (one int of words_per_pixel * lanes * bits bits).  The ring holds
+    ``depth`` words; the unit takes the words of the next frames while it drains this one.
+    """
+
+    name: str
+    bits: int
+    lanes: int
+    words_per_pixel: int
+    height: int
+    width: int
+    geometry: WindowGeometry
+    out_height: int
+    out_width: int
+    taps_per_word: int
+    repeats: int
+    channels_outer: bool
+    depth: int
+    pad_word: str
+    memory: Memory = Memory.LUT
+    slices: int = 1
+
+    @property
+    def out_words_per_pixel(self) -> int:
+        """Words given for one output pixel."""
+        return self.repeats * (self.geometry.taps // self.taps_per_word) * self.words_per_pixel
+
+
+@dataclass(frozen=True)
+class MatrixUnit:
+    """PE x SIMD binary-weight products, accumulate, threshold (RTL ``xh_mvu``).
+
+    For each pixel, for each of ``groups`` channel groups, for each of ``folds`` words:
+    takes one activation word (SIMD x act_bits) and one weight word (PE x SIMD bits, PE p
+    at bits p*SIMD); takes one start word (PE x start_bits, signed) a group; gives one word
+    of PE x out_bits a group.
+
+    Bipolar activations (``act_bipolar``): p = popcount(xnor).  Codes: sum of +code or
+    -code by the weight bit.  ``thresholded``: the accumulator starts at the start value,
+    the output bit is acc >= 0.  Otherwise the sum leaves, sign-extended to ``out_bits``:
+    bipolar 2p + start, codes sum + start.  ``acc_bits`` holds every partial value of the
+    accumulator (raw bipolar: of p + (start >> 1)).
+    """
+
+    name: str
+    pe: int
+    simd: int
+    act_bits: int
+    act_signed: bool
+    act_bipolar: bool
+    folds: int
+    groups: int
+    start_bits: int
+    acc_bits: int
+    thresholded: bool
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class WeightRom:
+    """Gives ``depth`` weight words of ``width`` bits over and over (RTL ``xh_weight_rom``)."""
+
+    name: str
+    width: int
+    depth: int
+    memory: Memory
+    file: str
+
+
+@dataclass(frozen=True)
+class StartRom:
+    """Gives the accumulators' start words (RTL ``xh_start_rom``).
+
+    The ROM holds classes x groups words of ``width`` bits.  For output pixel (y, x) the
+    class is row_class[y] * column_classes + column_class[x]; it gives the words of that
+    class's groups in order, frame after frame.  One class: the pixels do not matter.
+    """
+
+    name: str
+    width: int
+    groups: int
+    row_class: tuple[int, ...]
+    column_class: tuple[int, ...]
+    row_classes: int
+    column_classes: int
+    file: str
+
+    @property
+    def classes(self) -> int:
+        """Number of position classes."""
+        return self.row_classes * self.column_classes
+
+
+@dataclass(frozen=True)
+class PlaneUnit:
+    """Codes to one bipolar plane of them a term (RTL ``xh_plane``).
+
+    Takes words of ``lanes`` codes of ``bits`` bits, unsigned, gives words of ``lanes`` bits:
+    code > planes[t].  t goes round the terms, ``folds`` words each.
+    """
+
+    name: str
+    lanes: int
+    bits: int
+    folds: int
+    planes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TermsUnit:
+    """Weighted sum of the terms that a matrix unit gives in turn (RTL ``xh_terms``).
+
+    Takes len(coefficients) words of ``lanes`` signed sums of ``in_bits``, word t times
+    coefficients[t], and gives their sum as one word of ``lanes`` x ``out_bits``.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    coefficients: tuple[int, ...]
+    out_bits: int
+
+    @property
+    def doubles(self) -> bool:
+        """True where the coefficients are 1, 2, 4, ...: no multiplier is built."""
+        return self.coefficients == tuple(1 << t for t in range(len(self.coefficients)))
+
+
+@dataclass(frozen=True)
+class LevelUnit:
+    """Signed sums to codes: how many of a channel's levels a sum has passed (RTL ``xh_levels``).
+
+    Takes one word of ``lanes`` x ``in_bits``, and on its port "levels" one word of ``lanes`` x
+    (``levels`` * ``in_bits`` + 1) bits: a lane's levels, lowest first, then its flip.  A level t
+    is passed where (s >= t) differs from the flip; the code is their number, ``out_bits`` wide.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    levels: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class RequantUnit:
+    """Signed sums to codes by one multiplication (RTL ``xh_requant``).
+
+    clamp((s * multiplier + addend) >> shift, low, high), ``out_bits`` wide, two's complement
+    where ``low`` is negative.  Takes one word of ``lanes`` x ``in_bits``, and on its port
+    "factors" one word of ``lanes`` x (``multiplier_bits`` + ``addend_bits``), the multiplier
+    lowest, both signed.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    multiplier_bits: int
+    addend_bits: int
+    shift: int
+    low: int
+    high: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class SumPoolUnit:
+    """Per lane the sum over a window's taps (RTL ``xh_sum_pool``), as ``PoolUnit`` takes them.
+
+    Codes of ``in_bits``, signed or not or bipolar (bit 1 is +1, bit 0 is -1); sums are signed,
+    ``out_bits`` wide.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    in_signed: bool
+    in_bipolar: bool
+    taps_per_word: int
+    tap_groups: int
+    words_per_pixel: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class PoolUnit:
+    """Per lane maximum (minimum where ``invert`` has a one) over a window's taps (RTL ``xh_pool``).
+
+    Takes ``tap_groups`` words of ``taps_per_word`` taps of ``lanes`` elements for each channel
+    word, gives one word of ``lanes`` elements of ``bits`` bits, unsigned, or two's complement
+    where ``signed``.  ``invert`` is an int
+    in hex of words_per_pixel * lanes bits.  On one bit these are OR and AND.
+    """
+
+    name: str
+    lanes: int
+    taps_per_word: int
+    tap_groups: int
+    words_per_pixel: int
+    invert: str
+    bits: int = 1
+    signed: bool = False
+
+
+# --- branches ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ForkUnit:
+    """Gives each word to ``copies`` targets (RTL ``xh_fork``).
+
+    Each target takes a word when it can; the next word comes when all have it.  The edges that
+    leave the unit, in the plan's order, are its outputs.
+    """
+
+    name: str
+    width: int
+    copies: int
+
+
+@dataclass(frozen=True)
+class AddUnit:
+    """Per lane the sum of input i times 2^shifts[i] (RTL ``xh_add``).
+
+    Takes on each port "data0", "data1", ... one word of ``lanes`` elements of ``in_bits[i]`` bits:
+    two's complement where ``in_signed[i]``, signs where ``in_bipolar[i]`` (bit 1 is +1, bit 0 is
+    -1), else unsigned.  Gives one word of ``lanes`` signed sums of ``out_bits`` bits.
+    """
+
+    name: str
+    lanes: int
+    in_bits: tuple[int, ...]
+    in_signed: tuple[bool, ...]
+    in_bipolar: tuple[bool, ...]
+    shifts: tuple[int, ...]
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class ConcatUnit:
+    """The channels of several maps one behind the other (RTL ``xh_concat``).
+
+    For each pixel takes ``words[0]`` words of ``lanes`` x ``bits`` on port "data0" and gives them
+    as they are, then ``words[1]`` words from "data1", and so on.
+    """
+
+    name: str
+    lanes: int
+    bits: int
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AbsSumUnit:
+    """The sum of a pixel's magnitudes over all its channels (RTL ``xh_abs_sum``).
+
+    Takes ``words_per_pixel`` words of ``lanes`` signed elements of ``in_bits`` bits, of which the
+    last word has ``last_lanes`` real ones, gives one word of ``out_bits`` bits, signed.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    words_per_pixel: int
+    last_lanes: int
+    out_bits: int
+
+
+@dataclass(frozen=True)
+class MultiplyUnit:
+    """A map times a factor a pixel (RTL ``xh_multiply``): XNOR-Net's input scale K (eq. 11).
+
+    Takes ``words_per_pixel`` words of ``lanes`` signed elements of ``in_bits`` bits on port
+    "data0" and one word of ``factor_bits`` bits, signed, on port "data1" a pixel; gives the
+    products, signed, ``out_bits`` wide.
+    """
+
+    name: str
+    lanes: int
+    in_bits: int
+    factor_bits: int
+    words_per_pixel: int
+    out_bits: int
+
+
+Unit = Union[
+    Converter, Window, MatrixUnit, WeightRom, StartRom, PlaneUnit, TermsUnit, LevelUnit, RequantUnit,
+    SumPoolUnit, PoolUnit, ForkUnit, AddUnit, ConcatUnit, AbsSumUnit, MultiplyUnit,
+]  # fmt: skip
