@@ -169,10 +169,11 @@ def qkeras(seed: int = 0) -> onnx.ModelProto:
     return m.model((1, 5, 5, 2), x, (1, 5))
 
 
-def qcdq(seed: int = 0, input_scale: float = 2.0**-8) -> onnx.ModelProto:
+def qcdq(seed: int = 0, input_scale: float = 2.0**-8, step: float = 0.25, unit: float = 1) -> onnx.ModelProto:
     """QuantizeLinear, Clip, DequantizeLinear: 4-bit weights with a scale each, 3- and 8-bit activations.
 
-    Powers of two as scales: the file's own float32 sums are exact then.
+    With powers of two as scales (``input_scale``, the activations' ``step``, the weights' ``unit``)
+    the file's own float32 sums are exact.
     """
     m = Maker(seed)
 
@@ -186,12 +187,12 @@ def qcdq(seed: int = 0, input_scale: float = 2.0**-8) -> onnx.ModelProto:
 
     x = pair("x", "q0", input_scale, 3, np.uint8, None)
     for i, (inner, outer) in enumerate(((3, 7), (7, 5))):
-        scales = m.const(f"w{i}.s", 2.0 ** m.rng.integers(-6, -2, outer))
+        scales = m.const(f"w{i}.s", unit * 2.0 ** m.rng.integers(-6, -2, outer))
         zero = m.const(f"w{i}.z", np.zeros(outer), np.int8)
         stored = m.const(f"w{i}.q", m.rng.integers(-8, 8, (outer, inner, 3, 3)), np.int8)
         weight = m("DequantizeLinear", [stored, scales, zero], f"w{i}", axis=0)
         x = m("Conv", [x, weight], f"conv{i}", kernel_shape=[3, 3], pads=[1, 1, 0, 0])
-        x = pair(m.norm(x, outer, f"bn{i}"), f"a{i}", 0.25, 0, np.uint8, (0, 7))
+        x = pair(m.norm(x, outer, f"bn{i}"), f"a{i}", step, 0, np.uint8, (0, 7))
     x = m("Flatten", [x], axis=1)
     weight = m.bipolar(m.const("fc.weight", m.latent(4, 20)), "w9", np.full((4, 1), 0.3))
     x = m("Gemm", [x, weight], "fc", transB=1)

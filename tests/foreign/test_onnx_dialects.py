@@ -88,7 +88,7 @@ def fed(kind: str, x: Pixels) -> npt.NDArray[np.float32]:
     return values.transpose(0, 2, 3, 1) if kind == "qkeras" else values
 
 
-@pytest.mark.parametrize("kind", ["brevitas-torchscript", "brevitas-dynamo", "qcdq"])
+@pytest.mark.parametrize("kind", ["brevitas-torchscript", "brevitas-dynamo", "qkeras", "qcdq"])
 def test_a_wrong_input_is_noticed(kind: str, tmp_path: Path) -> None:
     make, said = onnx_nets.NETS[kind]
     assert said is not None
@@ -156,3 +156,42 @@ def test_the_model_file_is_the_same_twice(tmp_path: Path) -> None:
         imported(onnx_nets.qcdq(), tmp_path / name, "3x4x4,mean=0,std=1")
     assert (tmp_path / "a/net.pt").read_bytes() == (tmp_path / "b/net.pt").read_bytes()
     assert load_model_file(tmp_path / "a/net.pt").graph.input.shape == (3, 4, 4)
+
+
+def far_from_a_threshold(
+    model: Model, proto: onnx.ModelProto, x: Pixels, given: npt.NDArray[np.float32]
+) -> int:
+    """How many decisions differ although the file's value is not within float32's rounding of a threshold.
+
+    A frame counts up to its first decision that differs: behind it the values are others.
+    """
+    theirs = onnx_reference.run(proto, given)
+    ours = model.trace(x.astype(np.float32))
+    makers = {node.output[0]: node for node in proto.graph.node}
+    scales = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer}
+    same = np.ones(len(x), bool)
+    far = 0
+    for there, here in zip(onnx_reference.activations(proto), quantised(model), strict=True):
+        node = makers[there]
+        scale = float(scales[node.input[1]])
+        while node.op_type != "QuantizeLinear":
+            node = makers[node.input[0]]
+        value = theirs[node.input[0]].astype(np.float64) / scale
+        codes = np.rint(theirs[there] / np.float64(scale))
+        wrong = (ours[here].reshape(codes.shape) != codes) & same.reshape(-1, *[1] * (codes.ndim - 1))
+        near = np.abs(value - np.floor(value) - 0.5) <= 2.0**-20 * np.abs(value).max()
+        far += int((wrong & ~near).sum())
+        same &= ~wrong.reshape(len(x), -1).any(axis=1)
+    assert far or same.mean() > 0.99
+    return far
+
+
+@pytest.mark.parametrize(("input_scale", "step"), [(1 / 255, 0.3), (0.3 / 255, 51 / 255), (1 / 255, 0.25)])
+def test_scales_that_float32_has_not_exactly(input_scale: float, step: float, tmp_path: Path) -> None:
+    proto = onnx_nets.qcdq(2, input_scale, step, unit=0.3)
+    model, _ = imported(proto, tmp_path, "3x4x4,mean=0,std=1")
+    x = pixels(model)
+    assert far_from_a_threshold(model, proto, x, fed("qcdq", x)) == 0
+    # the comparison itself can fail: one part in a thousand is no rounding
+    other = onnx_nets.qcdq(2, input_scale, step, unit=0.3 * 1.001)
+    assert far_from_a_threshold(model, other, x, fed("qcdq", x)) > 0

@@ -150,7 +150,8 @@ def misplaced(node: IntNode) -> ModelError:
         )
     kind_of = type(op).__name__
     return ModelError(
-        f"a {kind_of} cannot stand here: the chip runs products, each followed by one quantiser and by pools",
+        f"a {kind_of} cannot stand here: the chip runs products, sums and concatenations, each followed by a "
+        "quantiser and pools",
         module=name,
         remedy="Order the modules as convolution, batch norm, Sign or QuantReLU, pool, and end with a "
         f"binary layer, or {ENGINE}",

@@ -40,9 +40,10 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         # numpy leaves a file open that it opened itself and cannot read
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+            if not isinstance(archive, np.lib.npyio.NpzFile) or archive.zip is None:
                 raise zipfile.BadZipFile
-            check_size(where, path.stat().st_size, sum(i.file_size for i in archive.zip.infolist()))
+            unpacked = [int(member.file_size) for member in archive.zip.infolist()]
+            check_size(where, path.stat().st_size, sum(unpacked))
             for name in archive.files:
                 found[name] = archive[name]
     except ModelError:

@@ -74,7 +74,10 @@ def _value(builder: Builder, node: Node) -> Any:
     try:
         return handler(builder, node, inputs)
     except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        node.refuse(f"lacks an input or an attribute, or has one of another kind: {error}", "Copy or export the file again")
+        node.refuse(
+            f"lacks an input or an attribute, or has one of another kind: {error}",
+            "Copy or export the file again",
+        )
 
 
 def _alive(graph: Graph) -> set[str]:
