@@ -150,7 +150,7 @@ def finn(seed: int = 0) -> onnx.ModelProto:
 def qkeras(seed: int = 0) -> onnx.ModelProto:
     """As QKeras' converter writes it: channels last outside, ternary weights, ReLU of 3 bits, alphas."""
     m = Maker(seed, style="model/{op}_{count}")
-    x = m("Transpose", ["x"], perm=[0, 3, 1, 2])
+    x = m("Transpose", [m("Relu", ["x"])], perm=[0, 3, 1, 2])
     x = m.quant(x, "q_in", 2.0**-6, 7, signed=0)
     for i, (inner, outer) in enumerate(((2, 6), (6, 4))):
         weight = m.quant(m.const(f"k{i}", m.latent(outer, inner, 3, 3)), f"w{i}", [[[[0.5]]]], 2, narrow=1)
@@ -166,7 +166,40 @@ def qkeras(seed: int = 0) -> onnx.ModelProto:
     weight = m.bipolar(m.const("k9", m.latent(100, 5)), "w9")
     x = m("MatMul", [x, weight])
     x = m("Add", [x, m.const("b9", m.rng.normal(0, 1, 5))])
-    return m.model((1, 5, 5, 2), x, (1, 5))
+    return m.model((1, 5, 5, 2), m("Identity", [x]), (1, 5))
+
+
+def truncated(
+    seed: int = 0,
+    rounding: str = "ROUND",
+    bits: int = 4,
+    window: int = 4,
+    scale: float = 0.2160856,
+    apart: float = 1.0,
+) -> onnx.ModelProto:
+    """As Brevitas exports a TruncAvgPool2d: an average of codes, of whose sum a Trunc cuts low bits off.
+
+    ``scale`` of the codes; the scale of the result is ``apart`` times a power of two of theirs.
+    """
+    m = Maker(seed)
+    x = m.quant("x", "q", 2.0**-7, 8)
+    weight = m.quant(m.const("w.weight", m.latent(6, 3, 3, 3)), "w", 0.5, 2, narrow=1)
+    x = m.norm(m("Conv", [x, weight], group=1, pads=[0] * 4, strides=[1, 1], kernel_shape=[3, 3]), 6, "n")
+    step = np.float32(scale)
+    x = m.quant(m("Relu", [x]), "a", step, 4, signed=0)
+    side = {"kernel_shape": [window] * 2, "strides": [window] * 2, "pads": [0] * 4}
+    x = m("AveragePool", [x], "pool", count_include_pad=1, ceil_mode=0, **side)
+    unit = step / np.float32(window**2)
+    width = (15 * window**2).bit_length()
+    wanted = np.float32(float(unit) * 2.0 ** (width - bits) * apart)
+    parts = {"scale": unit, "zero": 0.0, "in": width, "wanted": wanted, "bits": bits}
+    inputs = [x, *(m.const(f"pool.{name}", value) for name, value in parts.items())]
+    x = m("Trunc", inputs, "pool", signed=0, narrow=0, rounding_mode=rounding)
+    x = m("Flatten", [x], axis=1)
+    features = 6 * (8 // window) ** 2
+    x = m("MatMul", [x, m.bipolar(m.const("fc", m.latent(features, 5)), "fcq")])
+    x = m("Add", [x, m.const("fcb", m.rng.normal(0, 1, 5))])  # no two scores are equal
+    return m.model((1, 3, 10, 10), x, (1, 5))
 
 
 def qcdq(seed: int = 0, input_scale: float = 2.0**-8, step: float = 0.25, unit: float = 1) -> onnx.ModelProto:
@@ -204,6 +237,7 @@ NETS = {
     "brevitas-dynamo": (brevitas_dynamo, "3x8x8,mean=0,std=1"),
     "finn": (finn, None),
     "qkeras": (qkeras, "2x5x5,mean=0,std=1"),
+    "brevitas-trunc": (truncated, "3x10x10,mean=0,std=1"),
     "qcdq": (qcdq, "3x4x4,mean=0,std=1"),
 }
 """The networks and the --input that says what they are fed; FINN's file says it itself."""

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 Tensors = dict[str, np.ndarray]
+_QUANTISERS = ("Quant", "BipolarQuant", "MultiThreshold", "DequantizeLinear", "Sign", "Trunc")
 
 
 def run(model: onnx.ModelProto, x: np.ndarray) -> Tensors:
@@ -35,7 +36,7 @@ def activations(model: onnx.ModelProto) -> list[str]:
     for node in model.graph.node:
         if live & set(node.input):
             live.update(node.output)
-            if node.op_type in ("Quant", "BipolarQuant", "MultiThreshold", "DequantizeLinear", "Sign"):
+            if node.op_type in _QUANTISERS:
                 found.append(node.output[0])
     return found
 
@@ -100,6 +101,18 @@ def _quant(a: dict[str, Any], x: np.ndarray, scale: Any, zero: Any, bits: Any) -
     return ((rounded - zero) * scale).astype(np.float32)
 
 
+def _trunc(a: dict[str, Any], x: np.ndarray, *parts: Any) -> np.ndarray:
+    unit, zero, _, step, bits = parts
+    assert not zero and not a["signed"] and not a["narrow"]
+    whole = np.rint(x.astype(np.float64) / float(unit)).astype(np.int64)
+    shift = int(np.rint(np.log2(float(step) / float(unit))))
+    below, kept = whole & ((1 << shift) - 1), whole >> shift
+    if a["rounding_mode"] == b"ROUND":
+        half = 1 << (shift - 1)
+        kept = kept + ((below > half) | ((below == half) & (kept % 2 == 1)))
+    return (np.minimum(kept, (1 << int(bits)) - 1) * np.float64(step)).astype(np.float32)
+
+
 def _count(a: dict[str, Any], x: np.ndarray, table: np.ndarray) -> np.ndarray:
     rows = table.reshape(1, len(table), *[1] * (x.ndim - 2), -1)
     return (x[..., None] >= rows).sum(axis=-1) * a.get("out_scale", 1.0) + a.get("out_bias", 0.0)
@@ -146,6 +159,7 @@ _OPS = {
     "Quant": _quant,
     "BipolarQuant": lambda a, x, scale: np.where(x >= 0, np.float32(1), np.float32(-1)) * scale,
     "MultiThreshold": _count,
+    "Trunc": _trunc,
     "QuantizeLinear": _linear,
     "DequantizeLinear": _back,
     "TopK": lambda a, x, k: np.argsort(-x, axis=-1, kind="stable")[:, : int(k[0])],

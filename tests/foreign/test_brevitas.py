@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,20 @@ def test_saving_changes_nothing_in_the_network(tmp_path: Path) -> None:
 def test_training_mode_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="training mode"):
         save(network("TFC_1W1A").train(), tmp_path / "net.pt", input=Input((1, 28, 28), scale=1 / 255))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["CNV_1W1A", "CNV_1W2A", "CNV_2W2A"])
+def test_a_cnv_through_every_form(name: str, tmp_path: Path) -> None:
+    """Some minutes each: the CPU engine, the C++ core and the RTL in Verilator, every tensor."""
+    said = f"{'x'.join(map(str, SHAPES[name]))},mean=0,std=1"
+    _, made = read_foreign(exported(name, False, tmp_path), None, Options(input=said))
+    save(made.net, tmp_path / "net.pt", input=made.input)
+    built = load(tmp_path / "net.pt").build(
+        "zcu104", tmp_path / "out", target_fps=3000, verify="full", frames=2
+    )
+    verdict = json.loads((built.folder / "verify.json").read_text())
+    assert verdict["passed"] and verdict["mismatches"] == 0 and verdict["rounding_dependent_channels"] == 0
+    assert {"golden", "c", "hls", "rtl"} <= set(verdict["links"])
+    assert all(link["tensors"] >= 19 for link in verdict["links"].values())
+    assert verdict["cycles_per_frame"] == verdict["bound_cycles"]

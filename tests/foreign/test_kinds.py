@@ -80,6 +80,38 @@ def test_our_own_file_is_not_foreign(tmp_path: Path) -> None:
     assert not is_foreign(tmp_path / "absent") and not is_foreign(tmp_path)
 
 
+@pytest.mark.parametrize(("data", "words"), [
+    (b"", "is empty. Copy or write it again"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "Git LFS.*git lfs pull"),
+    (b"\n<!DOCTYPE html><html>Not found", "is a web page.*Download"),
+])  # fmt: skip
+def test_what_lies_in_the_place_of_a_file(data: bytes, words: str, tmp_path: Path) -> None:
+    for ending in (".pth.tar", ".npz", ".h5", ".weights", ".onnx"):
+        path = tmp_path / f"net{ending}"
+        path.write_bytes(data)
+        for kind in (None, *KIND_NAMES):
+            with pytest.raises(xnorhw.ModelError, match=words):
+                read_foreign(path, kind, Options())
+
+
+def test_a_wrong_kind_is_told_which_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "x.pth"
+    torch.save(xnor_net.LeNet5(4, 4, 8).state_dict(), path)
+    said = Options(input="1x28x28,bipolar")
+    for kind in KIND_NAMES:
+        if kind == "xnor-net-pytorch":
+            continue
+        with pytest.raises(xnorhw.ModelError) as error:
+            options = Options(arch="alexnet:1,2") if "dorefa" in kind else Options()
+            read_foreign(path, kind, options)
+        assert f"of the kind xnor-net-pytorch, not {kind}: leave --from out" in error.value.remedy
+    assert read_foreign(path, None, said)[0].name == "xnor-net-pytorch"
+    # what is said of a file of its own kind stays as it is
+    with pytest.raises(xnorhw.ModelError) as error:
+        read_foreign(path, "xnor-net-pytorch", Options())
+    assert "leave --from out" not in error.value.remedy
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(xnorhw.ModelError, match="no regular file"):

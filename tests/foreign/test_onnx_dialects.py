@@ -150,6 +150,38 @@ def test_scales_are_folded_behind_the_sum(tmp_path: Path) -> None:
     assert first.weight.shape[0] == 5 and first.scale is not None and first.scale.shape == (7,)
 
 
+def test_a_relu_in_front_of_the_first_quantiser(tmp_path: Path) -> None:
+    # of pixels from -1 to 1 it leaves those above 0, and the quantiser behind it is signed
+    m = onnx_nets.Maker(4)
+    x = m.quant(m("Relu", ["x"]), "q", 2.0**-3, 4)
+    proto = m.model((1, 6), m("MatMul", [x, m.bipolar(m.const("w", m.latent(6, 4)), "s")]), (1, 4))
+    model, _ = imported(proto, tmp_path, "6,mean=0.5,std=0.5")
+    x = pixels(model)
+    given = (x.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+    assert differing(model, proto, x, given) == 0
+    table = next(n.op.table for n in model.graph.nodes if isinstance(n.op, fg.InputQuant))
+    assert table.min() == 0 and table.max() == 7
+
+
+@pytest.mark.parametrize(("rounding", "bits", "window", "scale", "apart"), [
+    ("FLOOR", 4, 4, 0.2160856, 1.0), ("FLOOR", 2, 2, 0.2160856, 1.0), ("ROUND", 3, 2, 0.1, 1.0),
+    ("ROUND", 4, 3, 0.3, 1.0), ("FLOOR", 5, 8, 0.25, 1.0),
+    ("FLOOR", 4, 7, 0.29, 1.0), ("FLOOR", 4, 4, 0.25, 0.9), ("ROUND", 4, 4, 0.25, 1.2),
+])  # fmt: skip
+def test_bits_cut_off_behind_an_average(
+    rounding: str, bits: int, window: int, scale: float, apart: float, tmp_path: Path
+) -> None:
+    proto = onnx_nets.truncated(1, rounding, bits, window, scale, apart)
+    model, _ = imported(proto, tmp_path, "3x10x10,mean=0,std=1")
+    x = pixels(model, 400)
+    assert model.integer.nodes
+    assert differing(model, proto, x, fed("brevitas-trunc", x)) == 0
+    # the comparison can fail: the other rounding
+    swapped = {"FLOOR": "ROUND", "ROUND": "FLOOR"}[rounding]
+    other = onnx_nets.truncated(1, swapped, bits, window, scale, apart)
+    assert differing(model, other, x, fed("brevitas-trunc", x)) > 0
+
+
 def test_the_model_file_is_the_same_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -113,6 +113,20 @@ def networks() -> dict[str, tuple[nn.Module, fg.Input]]:
             ),
             codes,
         ),
+        "bases": (
+            nn.Sequential(
+                xnn.InputQuant(np.array([255 - np.arange(256), np.arange(256)]) // 2, bits=7, signed=False),
+                xnn.BinaryConv2d(2, 4, 3),
+                norm(4),
+                bases(3),
+                xnn.BinaryConv2d(4, 4, 2, scale="channel"),
+                norm(4),
+                bases(1),
+                nn.Flatten(),
+                xnn.BinaryLinear(4, 3),
+            ),
+            fg.Input((2, 4, 4)),
+        ),
         "foreign": (
             nn.Sequential(
                 xnn.BinaryConv2d(2, 4, 3),
@@ -129,7 +143,23 @@ def networks() -> dict[str, tuple[nn.Module, fg.Input]]:
     }
 
 
-NAMES = ("signs", "bits", "residual", "full", "foreign")
+NAMES = ("signs", "bits", "residual", "full", "bases", "foreign")
+
+
+def bases(count: int) -> xnn.BasesActivation:
+    """ABC-Net's activation with betas of both signs and shifts that are no short numbers."""
+    rng = np.random.default_rng(count)
+    betas = torch.tensor([-45, 70, 20][:count])
+    shifts = torch.from_numpy(rng.normal(0.4, 0.7, count).astype(np.float32))
+    return xnn.BasesActivation.from_frozen(betas, shifts, 7)
+
+
+def ones_of(op: fg.BasesQuant, values: np.ndarray) -> np.ndarray:
+    """How many of the bases are +1, for each of their sums."""
+    steps = [int(op.betas[:ones].sum() - op.betas[ones:].sum()) for ones in range(len(op.betas) + 1)]
+    assert len(set(steps)) == len(steps)
+    found = np.rint(np.ldexp(values, op.frac)).astype(int)
+    return np.vectorize(steps.index)(found)
 
 
 def on_grids(net: nn.Module) -> nn.Module:
@@ -176,6 +206,8 @@ def test_the_file_computes_the_same(name: str, files: Path) -> None:
         theirs = found[node.output.name]
         if isinstance(node.op, fg.MultiThreshold) and tensor.type.min == 0:
             theirs = (theirs - node.op.out_bias) / node.op.out_scale  # read as a count
+        if isinstance(node.op, fg.BasesQuant):
+            theirs = ones_of(node.op, theirs)
         if isinstance(node.op, fg.BinaryConv2d | fg.BinaryLinear) or hasattr(node.op, "coefficients"):
             continue  # the sums have no tensor of their own where a scale follows
         if isinstance(node.op, fg.AvgPool2d | fg.FullConv2d):
@@ -249,24 +281,64 @@ def test_qonnx_computes_the_same(name: str, files: Path) -> None:
 
 
 def test_what_has_no_exact_form_is_refused(tmp_path: Path) -> None:
-    net = nn.Sequential(
-        xnn.BinaryConv2d(2, 4, 3), norm(4), xnn.BasesActivation(2), nn.Flatten(), xnn.BinaryLinear(16, 3)
+    scaled = nn.Sequential(
+        xnn.BinaryConv2d(2, 4, 3), norm(4), xnn.Grid(8, 4), xnn.ScaledBinaryConv2d(4, 3, 1), nn.Flatten()
     )
-    save(net.eval(), tmp_path / "abc.pt", input=fg.Input((2, 4, 4), encoding="bipolar"))
-    with pytest.raises(ModelError, match=r"2: \(BasesActivation\) has no exact form in QONNX"):
-        load(tmp_path / "abc.pt").export(tmp_path / "abc.onnx")
-    assert not (tmp_path / "abc.onnx").exists()
+    save(scaled.eval(), tmp_path / "k.pt", input=fg.Input((2, 3, 3), encoding="bipolar"))
+    with pytest.raises(
+        ModelError, match=r"3: \(ScaledBinaryConv2d\) has no exact form.*xnn\.BinaryConv2d\(\.\.\., scale"
+    ):
+        load(tmp_path / "k.pt").export(tmp_path / "k.onnx")
+    assert not (tmp_path / "k.onnx").exists()
 
 
-def test_a_table_that_falls_is_refused() -> None:
-    table = np.arange(256)[::-1] % 100
+def test_a_table_that_rises_and_falls_is_refused() -> None:
+    table = np.arange(256) % 100
     op = fg.InputQuant(np.array([table], np.int32), 8, False, 1.0)
     value = fg.Value("q", (1, 4, 4), "CHW")
     graph = fg.FloatGraph(fg.Input((1, 4, 4)), (fg.FloatNode(op, "input", value),), "q")
-    with pytest.raises(ModelError, match="does not rise"):
+    with pytest.raises(ModelError, match=r"has a table that rises and falls.*xnorhw\.Input"):
         onnx_model(graph)
-    rising = dataclasses.replace(op, table=np.sort(op.table, axis=1))
-    assert onnx_model(dataclasses.replace(graph, nodes=(fg.FloatNode(rising, "input", value),)))
+    for rows in (np.sort(op.table, axis=1), -np.sort(-op.table, axis=1)):
+        made = dataclasses.replace(op, table=rows)
+        proto = onnx_model(dataclasses.replace(graph, nodes=(fg.FloatNode(made, "input", value),)))
+        pixels = np.arange(256).repeat(16).reshape(256, 1, 4, 4)
+        found = onnx_reference.run(proto, pixels)["q"]
+        assert np.array_equal(found[:, 0, 0, 0], rows[0])
+
+
+@pytest.mark.parametrize(("op", "what", "words"), [
+    ("MultiThreshold", "half", "-1 and \\+1 at the threshold 0.5"),
+    ("Mul", "beta_1", "no multiples of 2\\^-7"),
+    ("Add", "shift_1", ""),
+])  # fmt: skip
+def test_bases_are_read_by_their_own_constants(
+    op: str, what: str, words: str, files: Path, tmp_path: Path
+) -> None:
+    proto = onnx.load_model(str(files / "bases.onnx"))
+    tensor = next(t for t in proto.graph.initializer if t.name == f"3:{what}")
+    values = onnx.numpy_helper.to_array(tensor) + np.float32(0.001)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save_model(proto, str(tmp_path / "changed.onnx"))
+    if words:
+        with pytest.raises(ModelError, match=words):
+            read_foreign(tmp_path / "changed.onnx")
+        return
+    module = read_foreign(tmp_path / "changed.onnx")[1].net.get_submodule("3")
+    assert isinstance(module, xnn.BasesActivation)
+    assert np.float32(module.shifts[1].item()) == values
+
+
+def test_a_part_of_bases_is_read_by_nothing_else(files: Path, tmp_path: Path) -> None:
+    proto = onnx.load_model(str(files / "bases.onnx"))
+    for name, other in (("4", "3:sign_0"), ("3_sum_1", "2"), ("4", "3:sum_1")):
+        changed = onnx.ModelProto()
+        changed.CopyFrom(proto)
+        node = next(n for n in changed.graph.node if n.name == name)
+        node.input[0] = other
+        onnx.save_model(changed, str(tmp_path / "changed.onnx"))
+        with pytest.raises(ModelError, match="part of a BasesActivation|adds bases|two tensors"):
+            read_foreign(tmp_path / "changed.onnx")
 
 
 def test_the_verb(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from xnorhw.frontends.onnx.products import bases_of
 from xnorhw.frontends.onnx.quantisers import ROUNDINGS, Quantiser, bipolar, integer, thresholds
+from xnorhw.frontends.onnx.truncating import Truncation
 from xnorhw.nn.foreign import ABOVE_ZERO, Affine, MultiThreshold, sign_at_zero
 
 Scale = np.float32
@@ -59,6 +60,22 @@ def test_known_values_of_quant() -> None:
     assert integer(np.array([1], np.float32), 0, 4, True, False, "HALF_DOWN").codes(
         np.array([0.5, -1.5, 1.51], np.float32)
     ).tolist() == [0, -1, 2]
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.2160856, 0.29, 0.7, 0.9])
+@pytest.mark.parametrize("window", [2, 3, 5, 7, 8])
+def test_a_trunc_cuts_bits_off_the_whole_sum(scale: float, window: int) -> None:
+    """As an average pool leaves it: some sums, divided by what one is worth, are a little less in float32."""
+    area = np.float32(window**2)
+    sums = np.arange(15 * window**2 + 1)
+    shift = int(sums[-1]).bit_length() - 4
+    unit = np.float32(scale) / area
+    step = np.array([unit * np.float32(2**shift)])
+    made = Truncation(step, 0, 15, 0, "FLOOR", unit=unit, shift=shift)
+    x = (sums / area).astype(np.float32) * np.float32(scale)
+    assert np.array_equal(made.codes(x), sums >> shift)
+    counted = MultiThreshold(thresholds(made)[None])(torch.from_numpy(x)[None]).numpy()[0]
+    assert np.array_equal(counted, sums >> shift)
 
 
 def test_bipolar_is_plus_one_at_zero_and_minus_zero() -> None:

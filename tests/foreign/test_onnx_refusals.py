@@ -124,13 +124,34 @@ def in_the_middle(op: str, **attributes: Any) -> Callable[[Path], None]:
 @pytest.mark.parametrize(("op", "words"), [
     ("LRN", r"features\.1/LRN: \(LRN\) normalises by statistics"),
     ("Erf", r"features\.1/Erf: \(Erf\) is not known.*Known are Conv"),
-    ("Trunc", r"features\.1/Trunc: \(Trunc\).*AvgPool2d"),
-    ("FloatQuant", r"features\.1/FloatQuant: \(FloatQuant\)"),
+    ("Trunc", r"features\.1/Trunc: \(Trunc\) is of version 1.*newer Brevitas"),
+    ("FloatQuant", r"features\.1/FloatQuant: \(FloatQuant\).*Int8ActPerTensorFloat"),
     ("ConvTranspose", r"features\.1/ConvTranspose: \(ConvTranspose\) enlarges"),
 ])  # fmt: skip
 def test_operations_outside_of_the_vocabulary(op: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=words):
         in_the_middle(op)(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [
+    ("pool.scale", 0.0, "has the scale 0, and a quantiser's scale is finite and positive"),
+    ("pool.wanted", np.inf, "has the output scale inf"),
+    ("pool.scale", [0.25, 0.5], "has 2 of its scales"),
+    ("pool.zero", 3.0, "a number with a zero point"),
+    ("pool.bits", 1.0, "leaves one bit"),
+    ("pool.bits", 9.0, "output bit width 9, not one whole number from 1 to 8"),
+])  # fmt: skip
+def test_a_trunc_that_is_none(name: str, value: Any, words: str, tmp_path: Path) -> None:
+    proto = onnx_nets.truncated()
+    tensor = next(t for t in proto.graph.initializer if t.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value, np.float32), name))
+    with pytest.raises(ModelError, match=rf"pool/Trunc: \(Trunc\).*{words}"):
+        read(written(proto, tmp_path), "3x10x10,mean=0,std=1")
+
+
+def test_a_trunc_that_rounds_in_its_own_way(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="rounds by 'STOCHASTIC'"):
+        read(written(onnx_nets.truncated(rounding="STOCHASTIC"), tmp_path), "3x10x10,mean=0,std=1")
 
 
 @pytest.mark.parametrize(("make", "op", "name", "value"), [
@@ -218,7 +239,7 @@ def test_more_than_a_protobuf_holds(tmp_path: Path) -> None:
     with path.open("wb") as file:  # two gigabytes that take no room on the disk
         file.write(onnx_nets.finn().SerializeToString())
         file.truncate(2**31 + 10)
-    with pytest.raises(ModelError, match="no ONNX file, or it is cut off"):
+    with pytest.raises(ModelError, match="more than the 2 GiB"):
         read(path)
 
 

@@ -13,9 +13,12 @@ from xnorhw.ir.float_graph import (
     BasesLinear,
     BinaryConv2d,
     BinaryLinear,
+    Concat,
+    Flatten,
     FloatNode,
     FullConv2d,
     FullLinear,
+    MaxPool2d,
     Relu,
     ScaledBinaryConv2d,
 )
@@ -95,12 +98,13 @@ def _refuse_real(builder: Builder, node: FloatNode) -> NoReturn:
     """Name what makes the real activations, and what to put in its place."""
     value = node.input
     what = "only +-1 and integer codes can be multiplied by binary weights exactly"
-    if isinstance(builder.context.op(value), Relu):
+    relu = _relu_behind(builder, value)
+    if relu is not None:
         builder.refuse_real(
             node,
-            value,
+            relu,
             what,
-            f"Put xnn.QuantReLU(bits) in the place of {value}: `xnorhw calibrate model.pt` does so in a "
+            f"Put xnn.QuantReLU(bits) in the place of {relu}: `xnorhw calibrate model.pt` does so in a "
             "trained network; or put xnn.Sign in front of it (XNOR-Net: BatchNorm, Sign, convolution)",
         )
     builder.refuse_real(
@@ -110,6 +114,19 @@ def _refuse_real(builder: Builder, node: FloatNode) -> NoReturn:
         "Put xnn.Sign in front of it (XNOR-Net: BatchNorm, Sign, convolution), or xnn.QuantReLU(bits) for "
         "activations of several bits",
     )
+
+
+def _relu_behind(builder: Builder, value: str) -> str | None:
+    """The ReLU whose values ``value`` consists of, as calibration looks for it; None where there is none."""
+    if value == builder.context.graph.INPUT_NAME:
+        return None
+    op = builder.context.op(value)
+    if isinstance(op, Relu):
+        return value
+    if not isinstance(op, MaxPool2d | Flatten | Concat):
+        return None
+    sources = builder.context.graph.node(value).inputs
+    return next((found for s in sources if (found := _relu_behind(builder, s)) is not None), None)
 
 
 def add_scaled(builder: Builder, node: FloatNode) -> None:

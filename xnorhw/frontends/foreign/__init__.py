@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xnorhw.frontends.foreign.base import FLAGS, HEAD, Decision, Imported, Kind, Options, refuse
+from xnorhw.ir.errors import ModelError
 
 __all__ = ["KIND_NAMES", "Decision", "Imported", "Kind", "Options", "detect", "kind_of", "read_foreign"]
 
@@ -69,7 +70,6 @@ def read_foreign(
     where, said = Path(path), options or Options()
     if kind is not None:
         chosen = kind_of(kind)
-        _head(where)
         why = "as --from says"
     else:
         chosen, why = _detected(where)
@@ -81,12 +81,38 @@ def read_foreign(
                 f"Leave it out; {chosen.name} takes "
                 f"{', '.join(FLAGS[n] for n in chosen.options) or 'no option'}",
             )
-    imported = chosen.read(where, said)
+    _refuse_no_model(where)
+    try:
+        imported = chosen.read(where, said)
+    except ModelError as error:
+        raise _with_hint(error, where, chosen) from None
     first = Decision("kind", f"{chosen.name}, {chosen.title}", why)
     return chosen, replace(imported, decisions=(first, *imported.decisions))
 
 
+def _with_hint(error: ModelError, path: Path, chosen: Kind) -> ModelError:
+    """``error``, and of which kind the file is where it is of others than --from says."""
+    found = [kind.name for kind, _ in detect(path)]
+    if not found or chosen.name in found:
+        return error
+    hint = f"By its content the file is of the kind {' or '.join(found)}, not {chosen.name}: leave --from out"
+    return ModelError(error.reason, module=error.module, remedy=f"{error.remedy}. {hint}")
+
+
+def _refuse_no_model(path: Path) -> None:
+    """ModelError for what lies where a file should have come: nothing, a pointer to it, a page about it."""
+    head = _head(path)
+    start = head[:256].lstrip().lower()
+    if not head:
+        refuse(str(path), "is empty", "Copy or write it again")
+    if head.startswith(b"version https://git-lfs"):
+        refuse(str(path), "is a pointer that Git LFS left in its place", "Fetch the file: git lfs pull")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        refuse(str(path), "is a web page, not the file that it leads to", "Download the file itself")
+
+
 def _detected(path: Path) -> tuple[Kind, str]:
+    _refuse_no_model(path)
     found = detect(path)
     if not found:
         _say_what_is_wrong(path)
@@ -103,10 +129,11 @@ def _detected(path: Path) -> tuple[Kind, str]:
 
 
 def _say_what_is_wrong(path: Path) -> None:
-    """Refuse a checkpoint that is damaged, wants to run code, or is of no known project."""
-    from xnorhw.frontends.foreign.torch_files import is_torch, read_checkpoint
+    """Refuse a checkpoint that is packed, damaged, wants to run code, or is of no known project."""
+    from xnorhw.frontends.foreign.torch_files import is_torch, read_checkpoint, refuse_archive
 
     head = _head(path)
+    refuse_archive(head, str(path))
     if not is_torch(head):
         return
     file = read_checkpoint(path)

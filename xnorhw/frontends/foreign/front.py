@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from xnorhw.frontends.foreign.base import InputSpec, ask_input, parse_input, refuse
 from xnorhw.frontends.foreign.grids import grid_of, on_grid
 from xnorhw.frontends.foreign.parts import Layers, Maker
-from xnorhw.nn.activations import Grid
+from xnorhw.frontends.foreign.pixels import Pixels
 from xnorhw.nn.full import FullConv2d, FullLinear
 from xnorhw.nn.layers import FrozenBinaryConv2d, FrozenBinaryLinear
 from xnorhw.nn.quantizers import InputQuant
@@ -69,42 +69,27 @@ def first_layer(maker: Maker, spec: InputSpec, first: First) -> Layers:
     goes into the layer's scale and bias.  With padding, whose zeros are normalised ones, a grid of
     24 bits holds the normalised pixels; with bits said, codes of so many.
     """
-    layers: Layers = []
     flat = first.weight.dim() == 2
-    mean, std = spec.mean, spec.std
-    if mean is None or std is None:
-        layers += [("flatten", nn.Flatten())] if flat and len(spec.shape) == 3 else []
-        return [*layers, (first.name, _layer(first, first.weight, first.bias, 1.0))]
-    if spec.bits is not None:
-        quant = InputQuant(mean=list(mean), std=list(std), bits=spec.bits)
+    flatten: Layers = [("flatten", nn.Flatten())] if flat and len(spec.shape) == 3 else []
+    pixels = Pixels.of(spec)
+    if pixels is None:
+        return [*flatten, (first.name, _layer(first, first.weight, first.bias, 1.0))]
+    if pixels.bits is None and not first.padding and (pixels.even or not first.binary):
         maker.decide(
-            "input",
-            f"codes of {spec.bits} bits, each worth {quant.scale:.6g}",
-            "the bits of --input; pixels are rounded",
+            "input", "raw pixels", "the normalisation is part of the first layer's scale and bias, exactly"
         )
-        layers.append(("quant", quant))
-        layers += [("flatten", nn.Flatten())] if flat and len(spec.shape) == 3 else []
-        return [*layers, (first.name, _layer(first, first.weight, first.bias, quant.scale))]
-    channels = spec.shape[0] if len(spec.shape) == 3 else 1
-    means, stds = (torch.tensor(v, dtype=torch.float64).expand(channels) for v in (mean, std))
-    layers.append(("quant", InputQuant(list(range(256)), bits=8, signed=False)))
-    same = len(set(stds.tolist())) == 1
-    if first.padding or (first.binary and not same):
-        layers += [("normalise", _normalise(means, stds, len(spec.shape))), ("grid", _grid(means, stds))]
-        frac = layers[-1][1].frac
-        maker.decide(
-            "input",
-            f"normalised pixels in steps of 2^-{frac}",
-            "padded zeros are normalised ones, so the pixels cannot stay integers; bits=8 in --input makes "
-            "codes of 8 bits of them, which the chip takes",
-        )
-        layers += [("flatten", nn.Flatten())] if flat and len(spec.shape) == 3 else []
-        return [*layers, (first.name, _layer(first, first.weight, first.bias, 1.0, True))]
-    layers += [("flatten", nn.Flatten())] if flat and len(spec.shape) == 3 else []
-    maker.decide(
-        "input", "raw pixels", "the normalisation is part of the first layer's scale and bias, exactly"
-    )
-    return [*layers, (first.name, _folded(first, means, stds))]
+        means, stds = (torch.tensor(v, dtype=torch.float64) for v in (pixels.mean, pixels.std))
+        table: Layers = [("quant", InputQuant(list(range(256)), bits=8, signed=False))]
+        return [*table, *flatten, (first.name, _folded(first, means, stds))]
+    names = ("quant", "normalise", "grid")
+    front, worth, said = pixels.modules(len(spec.shape), _GRID_BITS, names, "input")
+    maker.decide(said.what, said.value, said.why)
+    on_grid_input = pixels.bits is None
+    return [
+        *front,
+        *flatten,
+        (first.name, _layer(first, first.weight, first.bias, worth, on_grid_input)),
+    ]
 
 
 def _folded(first: First, means: Tensor, stds: Tensor) -> nn.Module:
@@ -151,17 +136,3 @@ def _layer(
         if layer.bias is not None and bias is not None:
             layer.bias.copy_(bias)
     return layer
-
-
-def _normalise(means: Tensor, stds: Tensor, rank: int) -> nn.Module:
-    kind = nn.BatchNorm2d if rank == 3 else nn.BatchNorm1d
-    norm = kind(means.numel(), eps=0.0, affine=False)
-    assert norm.running_mean is not None and norm.running_var is not None
-    norm.running_mean.copy_(means * 255)
-    norm.running_var.copy_((stds * 255) ** 2)
-    return norm
-
-
-def _grid(means: Tensor, stds: Tensor) -> Grid:
-    largest = float(torch.maximum(means.abs(), (1 - means).abs()).div(stds).max())
-    return Grid(_GRID_BITS, min(30, max(0, _GRID_BITS - 1 - math.frexp(largest)[1])))

@@ -18,8 +18,8 @@ __all__ = ["Pixels"]
 
 _GRID_BITS = 20
 _WHY_GRID = (
-    "a padded zero lies between two pixels, so these cannot stay integers; bits=8 in --input makes codes of "
-    "8 bits of them, which the chip takes"
+    "padded zeros are normalised ones, which lie between two pixels, so these cannot stay integers; bits=8 "
+    "in --input makes codes of 8 bits of them, which the chip takes"
 )
 
 
@@ -55,19 +55,29 @@ class Pixels:
         """The largest 1 / (255 std) of a channel, as float32 has it."""
         return float(np.float32(1 / (255 * self.std.min())))
 
-    def modules(self, rank: int) -> tuple[list[tuple[str, nn.Module]], float, Decision]:
-        """What makes integers of them, what one is worth, and the decision; ``rank`` of the input."""
+    def modules(
+        self,
+        rank: int,
+        grid_bits: int = _GRID_BITS,
+        names: tuple[str, str, str] = ("pixels", "pixels_norm", "pixels_grid"),
+        what: str = "pixels",
+    ) -> tuple[list[tuple[str, nn.Module]], float, Decision]:
+        """What makes integers of them, what one is worth, and the decision about ``what``.
+
+        ``rank`` of the input.  Codes where bits were said, else a grid of ``grid_bits``; ``names`` are
+        those of the table, the norm and the grid.
+        """
         if self.bits is not None:
             quant = InputQuant(mean=self.mean.tolist(), std=self.std.tolist(), bits=self.bits)
             value = f"codes of {self.bits} bits, each worth {quant.scale:.6g}"
-            said = Decision("pixels", value, "the bits of --input; pixels are rounded")
-            return [("pixels", quant)], quant.scale, said
+            said = Decision(what, value, "the bits of --input; pixels are rounded")
+            return [(names[0], quant)], quant.scale, said
         largest = float((np.maximum(np.abs(self.mean), np.abs(1 - self.mean)) / self.std).max())
-        grid = Grid(_GRID_BITS, min(30, max(0, _GRID_BITS - 1 - math.frexp(largest)[1])))
+        grid = Grid(grid_bits, min(30, max(0, grid_bits - 1 - math.frexp(largest)[1])))
         norm = (nn.BatchNorm2d if rank == 3 else nn.BatchNorm1d)(len(self.mean), eps=0.0, affine=False)
         assert norm.running_mean is not None and norm.running_var is not None
         norm.running_mean.copy_(torch.from_numpy(self.mean * 255))
         norm.running_var.copy_(torch.from_numpy((self.std * 255) ** 2))
         table = InputQuant(list(range(256)), bits=8, signed=False)
-        said = Decision("pixels", f"normalised, in steps of 2^-{grid.frac}", _WHY_GRID)
-        return [("pixels", table), ("pixels_norm", norm), ("pixels_grid", grid)], 1.0, said
+        said = Decision(what, f"normalised pixels in steps of 2^-{grid.frac}", _WHY_GRID)
+        return list(zip(names, (table, norm, grid), strict=True)), 1.0, said

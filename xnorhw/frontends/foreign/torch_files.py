@@ -21,11 +21,12 @@ from xnorhw.ir.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Checkpoint", "is_torch", "read_checkpoint", "stored_names"]
+__all__ = ["Checkpoint", "is_torch", "read_checkpoint", "refuse_archive", "stored_names"]
 
 _ZIP = b"PK\x03\x04"
 _MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """How torch.save began before it wrote zip archives: the pickle of its magic number."""
+_TAR_MEMBERS = ("sys_info", "pickle", "tensors", "storages")
 _PARALLEL = re.compile(r"(^|\.)module\.")
 _MOST = 1 << 24
 """A longer pickle describes no checkpoint: tensors lie beside it, not in it."""
@@ -51,6 +52,25 @@ class Checkpoint:
 def is_torch(head: bytes) -> bool:
     """True where a file begins as torch.save's do: a zip archive, or the older form."""
     return head.startswith((_ZIP, _MAGIC))
+
+
+def refuse_archive(head: bytes, where: str) -> None:
+    """ModelError for a tar archive, in which torch wrote checkpoints until 2017, or a compressed file."""
+    if head.startswith(b"\x1f\x8b"):
+        refuse(where, "is compressed by gzip", "Unpack it (gunzip, or tar -xzf), and give what was in it")
+    if head[257:262] != b"ustar":
+        return
+    member = head[:100].split(b"\0")[0].decode("utf-8", "replace")
+    if member not in _TAR_MEMBERS:
+        refuse(where, "is a tar archive of files", "Unpack it (tar -xf), and give the checkpoint in it")
+    refuse(
+        where,
+        "is a tar archive as torch.save wrote it before version 0.2 (2017); only a loader that runs its "
+        "pickle reads it, so it was not read",
+        "If you trust where it comes from, write its weights again with any torch: "
+        "torch.save(torch.load(path, map_location='cpu', weights_only=False)['state_dict'], 'weights.pth'), "
+        "without ['state_dict'] where the file holds the weights alone; then import weights.pth",
+    )
 
 
 def stored_names(path: Path, head: bytes) -> frozenset[str] | None:
@@ -149,6 +169,7 @@ def _load(path: Path, where: str) -> Any:
             head = file.read(1 << 10)
     except OSError as error:
         refuse(where, f"cannot be read: {error.strerror or error}", "Give the path of a file")
+    refuse_archive(head, where)
     archive = head.startswith(_ZIP)
     if archive:
         _check_archive(path, where)
@@ -159,8 +180,9 @@ def _load(path: Path, where: str) -> Any:
         allowed = getattr(torch.serialization, "safe_globals", None)
         with warnings.catch_warnings(), allowed(known) if allowed else contextlib.nullcontext():
             warnings.simplefilter("ignore")
-            # an archive is mapped: of an optimiser's state, beside the weights, nothing is read
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+            # an archive is mapped: of an optimiser's state, beside the weights, nothing is read; torch 2.2
+            # maps what is named by a string alone
+            return torch.load(str(path), map_location="cpu", weights_only=True, mmap=archive)
     except ModelError:
         raise
     except Exception:  # zip and pickle readers raise whatever they stumble over
@@ -169,12 +191,6 @@ def _load(path: Path, where: str) -> Any:
             _refuse_code(where, wanted)
         if is_torch(head):
             refuse(where, "is truncated or damaged", "Copy the file again")
-        if head[257:262] == b"ustar":
-            refuse(
-                where,
-                "is a tar archive as torch wrote it before version 0.2, which is not read",
-                "Load it with such a torch, and write its weights again with a newer one",
-            )
         refuse(where, "is no file by torch.save", "Give the checkpoint that the project's training wrote")
 
 

@@ -16,7 +16,17 @@ import numpy.typing as npt
 from xnorhw.frontends.onnx.graph import Node
 from xnorhw.frontends.onnx.quantisers import ROUNDINGS, Quantiser, bipolar, integer
 
-__all__ = ["FOLDED", "Const", "axes_of", "fold", "quantiser_of", "scale_of", "whole"]
+__all__ = [
+    "FOLDED",
+    "Const",
+    "axes_of",
+    "fold",
+    "one_integer",
+    "quantiser_of",
+    "rounding_of",
+    "scale_of",
+    "whole",
+]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -112,15 +122,21 @@ def quantiser_of(node: Node, inputs: list[Const | None]) -> Quantiser:
     if node.op not in ("Quant", "IntQuant"):
         node.refuse("is no quantiser", "Use QONNX's Quant or BipolarQuant")
     scale = scale_of(node, inputs[1])
-    zero = _one_integer(node, inputs[2], "zero point", -(1 << 15), 1 << 15)
+    zero = one_integer(node, inputs[2], "zero point", -(1 << 15), 1 << 15)
     signed, narrow = bool(node.attributes.get("signed", 1)), bool(node.attributes.get("narrow", 0))
-    bits = _one_integer(node, inputs[3], "bit width", 1, 24)
-    rounding = str(node.attributes.get("rounding_mode", "ROUND")).upper()
-    if rounding not in ROUNDINGS:
-        node.refuse(f"rounds by {rounding!r}", f"Use one of {', '.join(sorted(ROUNDINGS))}")
+    bits = one_integer(node, inputs[3], "bit width", 1, 24)
+    rounding = rounding_of(node, "ROUND")
     if bits == 1 and not signed and narrow:
         node.refuse("makes one value alone: one narrow unsigned bit", "Use BipolarQuant for one bit")
     return integer(scale, zero, bits, signed, narrow, rounding)
+
+
+def rounding_of(node: Node, default: str) -> str:
+    """How a node rounds, a name of ``ROUNDINGS``."""
+    rounding = str(node.attributes.get("rounding_mode", default)).upper()
+    if rounding not in ROUNDINGS:
+        node.refuse(f"rounds by {rounding!r}", f"Use one of {', '.join(sorted(ROUNDINGS))}")
+    return rounding
 
 
 def _linear(node: Node, inputs: list[Const | None]) -> Quantiser:
@@ -130,11 +146,12 @@ def _linear(node: Node, inputs: list[Const | None]) -> Quantiser:
         if kind.name not in ("int4", "uint4", "int2", "uint2"):
             node.refuse(f"makes numbers of the type {kind}", "Quantise to int8 or uint8")
     bits = int(kind.name.lstrip("uint")) if "int" in kind.name else 8
-    zero = 0 if point is None else _one_integer(node, point, "zero point", -(1 << 15), 1 << 16)
+    zero = 0 if point is None else one_integer(node, point, "zero point", -(1 << 15), 1 << 16)
     return integer(scale_of(node, inputs[1]), zero, bits, not kind.name.startswith("u"), False)
 
 
-def _one_integer(node: Node, const: Const | None, what: str, low: int, high: int) -> int:
+def one_integer(node: Node, const: Const | None, what: str, low: int, high: int) -> int:
+    """A constant that is one whole number from ``low`` to ``high``; ModelError otherwise."""
     if const is None:
         node.refuse(f"takes its {what} from the network itself", "Export it with a fixed one")
     found = np.unique(np.asarray(const.values, np.float64))
@@ -239,7 +256,7 @@ def _along(node: Node, const: Const | None, values: Array, place: str = "scale")
 def _dequantised(node: Node, inputs: list[Const | None]) -> Const:
     const = _first(inputs)
     point = inputs[2] if len(inputs) > 2 else None
-    zero = 0 if point is None else _one_integer(node, point, "zero point", -(1 << 31), 1 << 31)
+    zero = 0 if point is None else one_integer(node, point, "zero point", -(1 << 31), 1 << 31)
     codes = const.values.astype(np.int64) - zero
     scale = _along(node, inputs[1], codes)
     return Const(np.asarray(codes.astype(np.float32) * scale, np.float32), const.origin, codes, scale)
@@ -330,6 +347,8 @@ FOLDED: dict[str, Callable[[Node, list[Const | None]], Const]] = {
     "Sqrt": _plain(np.sqrt),
     "Reciprocal": _plain(lambda a: np.asarray(1, a.dtype) / a),
     "Neg": _plain(np.negative),
+    "Log": _plain(np.log),
+    "Ceil": _plain(np.ceil),
     "ReduceSum": _summed,
     "Gather": _gathered,
     "Concat": _joined,

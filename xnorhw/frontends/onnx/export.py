@@ -39,14 +39,24 @@ def onnx_model(graph: fg.FloatGraph) -> Any:
     for node in graph.nodes:
         write_node = _WRITERS.get(type(node.op))
         if write_node is None:
+            why, way_out = _WITHOUT.get(type(node.op), ("", "Export networks of the layers named there"))
             raise ModelError(
-                f"({graph.kind(node.output.name)}) has no exact form in QONNX",
+                f"({graph.kind(node.output.name)}) has no exact form in QONNX{why}",
                 module=node.output.name,
-                remedy="Export networks of binary and full-precision layers, batch norms, Sign, QuantReLU, "
-                "Grid and pools; the model file itself holds every other",
+                remedy=f"{way_out}; docs/import-onnx.md. A build of the model file itself needs no export",
             )
         write_node(writer, node)
     return writer.model()
+
+
+_WITHOUT: dict[type, tuple[str, str]] = {
+    fg.ScaledBinaryConv2d: (
+        ": the scale of each output pixel is computed from the input, and QONNX has constant ones",
+        'Use xnn.Sign and xnn.BinaryConv2d(..., scale="channel"), XNOR-Net without the input\'s scales, and '
+        "train again",
+    ),
+}
+"""Why an operation cannot be exported, and what to do instead."""
 
 
 def _input_quant(w: Writer, node: fg.FloatNode) -> None:
@@ -55,20 +65,31 @@ def _input_quant(w: Writer, node: fg.FloatNode) -> None:
     least, most = int(op.table.min()), int(op.table.max())
     if op.bits == 1:
         least, most = -1, 1
-    if least == most or (np.diff(op.table, axis=1) < 0).any():
+    steps = np.diff(op.table, axis=1)
+    falls = np.any(steps < 0, axis=1)
+    if least == most or bool(np.any(falls & np.any(steps > 0, axis=1))):
         raise ModelError(
-            "has a table that does not rise from pixel to pixel, which no thresholds express",
+            "has a table that rises and falls, or is the same for all pixels, and a count of thresholds does "
+            "not",
             module=name,
-            remedy="Export the network without it: its codes are then what is fed",
+            remedy="Save the network without its InputQuant and with the codes as its input, "
+            "xnorhw.Input(shape, bits=..., signed=...), and export that",
         )
     step = 2 if op.bits == 1 else 1
     wanted = np.arange(least + step, most + 1, step)
     # the first pixel with at least that code; past 255 where there is none
     table = (op.table[:, :, None] < wanted).sum(axis=1)
+    read = node.input
+    if falls.any():
+        # where codes fall, minus the last pixel that has one
+        table = np.where(falls[:, None], table - 255, table)
+        turned = np.where(falls, np.float32(-1), np.float32(1))
+        factor = w.constant(f"{name}:direction", w.per_channel(node, turned))
+        read = w.emit("Mul", f"{name}_direction", [read, factor], f"{name}:turned")
     kind = "BIPOLAR" if op.bits == 1 else int_type(op.bits, op.signed)
     limits = w.constant(f"{name}:thresholds", table)
     note = w.note(node, scale=float(op.scale))
-    w.emit("MultiThreshold", name, [node.input, limits], name, note,
+    w.emit("MultiThreshold", name, [read, limits], name, note,
            out_dtype=kind, out_scale=float(step), out_bias=float(least), **layout(w, node))  # fmt: skip
     w.types[name] = kind
 
@@ -125,6 +146,29 @@ def _multi_threshold(w: Writer, node: fg.FloatNode) -> None:
     w.emit("MultiThreshold", name, [node.input, limits], name, w.note(node),
            out_dtype=text, out_scale=op.out_scale, out_bias=op.out_bias, **layout(w, node))  # fmt: skip
     w.types[name] = text
+
+
+def _bases_quant(w: Writer, node: fg.FloatNode) -> None:
+    op, name = node.op, node.output.name
+    assert isinstance(op, fg.BasesQuant)
+    half, last = w.constant(f"{name}:half", [[0.5]]), len(op.shifts) - 1
+    betas = np.ldexp(op.betas.astype(np.float64), -op.frac)
+    whole, total = w.note(node, frac=op.frac), ""
+    for k, (shift, beta) in enumerate(zip(op.shifts, betas, strict=True)):
+        moved = [node.input, w.constant(f"{name}:shift_{k}", np.float32(shift))]
+        read = w.emit("Add", f"{name}_shift_{k}", moved, f"{name}:moved_{k}", w.note(node))
+        read = w.emit("MultiThreshold", f"{name}_sign_{k}", [read, half], f"{name}:sign_{k}", w.note(node),
+                      out_dtype="BIPOLAR", out_scale=2.0, out_bias=-1.0, **layout(w, node))  # fmt: skip
+        w.types[read] = "BIPOLAR"
+        alone = last == 0
+        weighed = [read, w.constant(f"{name}:beta_{k}", np.float32(beta))]
+        part = w.emit("Mul", name if alone else f"{name}_beta_{k}", weighed,
+                      name if alone else f"{name}:part_{k}", whole if alone else w.note(node))  # fmt: skip
+        if k:
+            ends = k == last
+            part = w.emit("Add", name if ends else f"{name}_sum_{k}", [total, part],
+                          name if ends else f"{name}:sum_{k}", whole if ends else w.note(node))  # fmt: skip
+        total = part
 
 
 def _affine(w: Writer, node: fg.FloatNode) -> None:
@@ -191,6 +235,7 @@ _WRITERS: dict[type, Callable[[Writer, fg.FloatNode], None]] = {
     fg.BipolarQuant: _bipolar,
     fg.QuantRelu: _quant_relu,
     fg.Grid: _grid,
+    fg.BasesQuant: _bases_quant,
     fg.MultiThreshold: _multi_threshold,
     fg.Affine: _affine,
     fg.Relu: _relu,

@@ -15,7 +15,7 @@ from xnorhw.frontends.onnx.constants import Const
 from xnorhw.frontends.onnx.graph import Node
 from xnorhw.frontends.onnx.quantisers import Quantiser
 
-__all__ = ["Flow", "Names", "Pixels", "Stored", "channels", "one_flow"]
+__all__ = ["Bases", "Flow", "Names", "Pixels", "Stored", "channels", "one_flow"]
 
 Float32 = npt.NDArray[np.float32]
 
@@ -65,6 +65,15 @@ class Pixels:
     flow: Flow
     values: Float32
     flat: bool = False
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Bases of an ABC-Net activation of ``flow``: their shifts, and their betas once signs are taken."""
+
+    flow: Flow
+    shifts: tuple[float, ...]
+    betas: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -119,6 +128,8 @@ def one_flow(node: Node, value: Any) -> Flow:
             "reads real numbers: nothing makes integers of the network's input before its first layer",
             "Put a quantiser first (in Brevitas: QuantIdentity), or feed integer codes: --input SHAPE,bits=8",
         )
+    if isinstance(value, Bases):
+        node.refuse("reads a part of a BasesActivation", "Export the network again")
     if isinstance(value, Stored):
         node.refuse(
             f"stands between {value.node.name} (QuantizeLinear) and its DequantizeLinear",

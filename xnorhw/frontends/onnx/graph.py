@@ -22,6 +22,8 @@ CUSTOM_DOMAINS = (
     "qonnx.custom_op.channels_last",
 )
 _STANDARD = ("", "ai.onnx")
+_MOST = (1 << 31) - 1
+"""Protocol buffers have no longer messages."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ def read_graph(path: Path) -> Graph:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
+        if path.stat().st_size > _MOST:
+            refuse(
+                str(path),
+                "has more than the 2 GiB that an ONNX file can have",
+                "Export it with its weights in a file of their own; what reads it takes both",
+            )
         proto = onnx.load_model(str(path), load_external_data=False)
     except (DecodeError, ValueError, TypeError, RuntimeError):
         refuse(

@@ -18,7 +18,7 @@ __all__ = ["INPUT_KEY", "Fed", "fed_by"]
 Float32 = npt.NDArray[np.float32]
 INPUT_KEY = "xnorhw.input"
 """The property of a file that xnorhw wrote: its input, as --input takes it."""
-_ELEMENTWISE = ("Mul", "Div", "Add", "Sub", "Identity", "Cast", "Dropout")
+_ELEMENTWISE = ("Mul", "Div", "Add", "Sub", "Identity", "Cast", "Dropout", "Relu")
 
 
 @dataclass(frozen=True)

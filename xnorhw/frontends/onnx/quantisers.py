@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ROUNDINGS", "Quantiser", "bipolar", "integer", "thresholds"]
+__all__ = ["ROUNDINGS", "Float32", "Quantiser", "bipolar", "integer", "thresholds"]
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]

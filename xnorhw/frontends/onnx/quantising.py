@@ -20,7 +20,7 @@ from xnorhw.nn.activations import Grid, QuantReLU
 from xnorhw.nn.foreign import MultiThreshold
 from xnorhw.nn.quantizers import InputQuant, Sign
 
-__all__ = ["count", "note_of", "quantise", "store", "unstore"]
+__all__ = ["MOST_BITS", "count", "note_of", "quantise", "store", "unstore"]
 
 Float32 = npt.NDArray[np.float32]
 MOST_BITS = 8

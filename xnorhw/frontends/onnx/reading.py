@@ -12,13 +12,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from xnorhw.frontends.onnx import layers, shaping
+from xnorhw.frontends.onnx import bases, layers, shaping
 from xnorhw.frontends.onnx.builder import ADD, Builder, Scaled, concatenate
 from xnorhw.frontends.onnx.constants import Const, axes_of, quantiser_of, whole
-from xnorhw.frontends.onnx.flow import Flow, Pixels, Stored, channels, one_flow
+from xnorhw.frontends.onnx.flow import Bases, Flow, Pixels, Stored, channels, one_flow
 from xnorhw.frontends.onnx.graph import Node
 from xnorhw.frontends.onnx.layers import constant, need_map, pads_of, pair
 from xnorhw.frontends.onnx.quantising import count, quantise, store, unstore
+from xnorhw.frontends.onnx.truncating import truncate
 from xnorhw.nn.full import MAX_FRAC
 
 __all__ = ["HANDLERS", "KNOWN"]
@@ -32,6 +33,10 @@ Handler = Callable[[Builder, Node, list[Any]], Any]
 
 def _arithmetic(builder: Builder, node: Node, inputs: list[Any]) -> Any:
     left, right = inputs[0], inputs[1]
+    if isinstance(left, Bases):
+        if isinstance(right, Const):
+            return bases.weighed(builder, node, left, right.values)
+        return bases.joined(builder, node, left, right)
     if not isinstance(left, Const) and not isinstance(right, Const):
         return _two(builder, node, left, right)
     swapped = isinstance(left, Const)
@@ -44,6 +49,8 @@ def _arithmetic(builder: Builder, node: Node, inputs: list[Any]) -> Any:
         return _on_pixels(node, value, const)
     flow = one_flow(node, value)
     by = channels(node, const, flow)
+    if node.op == "Add" and bases.begins(node):
+        return bases.begun(builder, node, flow, by)
     if node.op == "Mul":
         return builder.multiply(node, flow, by, const)
     if node.op == "Div":
@@ -106,8 +113,11 @@ def _concat(builder: Builder, node: Node, inputs: list[Any]) -> Flow:
 # --- activations and pools -------------------------------------------------------------------
 
 
-def _relu(builder: Builder, node: Node, inputs: list[Any]) -> Flow:
-    flow = one_flow(node, inputs[0])
+def _relu(builder: Builder, node: Node, inputs: list[Any]) -> Any:
+    value = inputs[0]
+    if isinstance(value, Pixels):
+        return replace(value, values=np.maximum(value.values, np.float32(0)))
+    flow = one_flow(node, value)
     return replace(builder.add(node, nn.ReLU(), flow, flow), scale=flow.scale)
 
 
@@ -246,8 +256,15 @@ def _quantised(builder: Builder, node: Node, inputs: list[Any]) -> Flow:
     return quantise(builder, node, source, quantiser_of(node, [None, *inputs[1:]]))
 
 
-def _counted(builder: Builder, node: Node, inputs: list[Any]) -> Flow:
-    return count(builder, node, _value(node, inputs[0]), constant(node, inputs[1], "thresholds"))
+def _truncated(builder: Builder, node: Node, inputs: list[Any]) -> Flow:
+    return truncate(builder, node, _value(node, inputs[0]), inputs[1:])
+
+
+def _counted(builder: Builder, node: Node, inputs: list[Any]) -> Flow | Bases:
+    table = constant(node, inputs[1], "thresholds")
+    if isinstance(inputs[0], Bases):
+        return bases.counted(node, inputs[0], table.values)
+    return count(builder, node, _value(node, inputs[0]), table)
 
 
 def _stored(builder: Builder, node: Node, inputs: list[Any]) -> Stored:
@@ -301,12 +318,13 @@ HANDLERS: dict[str, Handler] = {
     "MultiThreshold": _counted,
     "QuantizeLinear": _stored,
     "DequantizeLinear": _unstored,
-    "Trunc": _unsupported(
-        "cuts low bits off a sum, for which there is no module here",
-        "Quantise behind the average pool instead (in Brevitas: AvgPool2d and QuantIdentity in place of "
-        "TruncAvgPool2d)",
+    "Trunc": _truncated,
+    "FloatQuant": _unsupported(
+        "makes floating-point numbers of few bits, whose steps differ with their size, so that no integer "
+        "stands for them",
+        "Quantise to integers and retrain (in Brevitas: Int8WeightPerTensorFloat and Int8ActPerTensorFloat "
+        "in place of the Fp8 quantisers)",
     ),
-    "FloatQuant": _unsupported("makes floating-point numbers of few bits", "Quantise to integers"),
     **dict.fromkeys(
         ("LayerNormalization", "InstanceNormalization", "GroupNormalization", "LRN"), _NORMALISED
     ),
@@ -315,7 +333,7 @@ HANDLERS: dict[str, Handler] = {
 }
 
 KNOWN = (
-    "Known are Conv, MatMul, Gemm, BatchNormalization, Quant, BipolarQuant, MultiThreshold, QuantizeLinear "
-    "with DequantizeLinear, Relu, Clip, Sign, MaxPool, AveragePool, GlobalAveragePool, Flatten, Reshape, "
-    "Transpose, Concat, Pad, and Mul, Div, Add, Sub with constants"
+    "Known are Conv, MatMul, Gemm, BatchNormalization, Quant, BipolarQuant, Trunc, MultiThreshold, "
+    "QuantizeLinear with DequantizeLinear, Relu, Clip, Sign, MaxPool, AveragePool, GlobalAveragePool, "
+    "Flatten, Reshape, Transpose, Concat, Pad, and Mul, Div, Add, Sub with constants"
 )
