@@ -72,6 +72,7 @@ endef
 
 test-long: $(VENV)/.ready-dev $(PYNQ_VENV)/.ready-pynq
 	$(BIN)/python -m pytest tests -m long -n $(JOBS)
+	$(BIN)/python -m pytest rtl_tests -m long -n $(JOBS)
 	$(call pynq_tests,-m long)
 	$(BIN)/python -m tools.plant_faults --jobs $(JOBS)
 

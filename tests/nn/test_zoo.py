@@ -195,6 +195,6 @@ def test_the_benchmark_says_why_there_is_no_rtl(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.long
 def test_the_benchmark_takes_a_whole_network_through_rtl() -> None:
     line = zoo_benchmark.run("digits", None, 2, 0, True)
-    assert set(line.links) == {"golden", "c", "hls", "rtl"}
+    assert set(line.links) == {"golden", "rom", "c", "hls", "rtl"}
     assert all(found.endswith(" 0 differ") for found in line.links.values())
     assert "; compared: " in line.chip and line.chip.endswith(" clocks a frame, pynq-z2")
