@@ -150,7 +150,7 @@ class _Training:
         self.net = make().to(run.device)
         self.stepper = _stepper(self.net, recipe)
         self.optimizer = recipe.make_optimizer(self.net)
-        self.scaler = torch.amp.GradScaler(run.device.type, enabled=run.precision == "fp16")
+        self.scaler = _gradient_scaler(run.device, run.precision == "fp16")
         self.statistics = Statistics(self.net, run.group)
         self.log: list[Epoch] = []
         self.best_epoch = 0
@@ -304,6 +304,13 @@ class _Training:
                 remedy="Resume with the version of xnorhw and of the network that it was started with",
             ) from None
         self.log, self.best_epoch, self.best = list(found.log), found.best_epoch, found.best
+
+
+def _gradient_scaler(device: torch.device, enabled: bool) -> torch.amp.GradScaler:
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(device.type, enabled=enabled)
+    # torch 2.2 has the one for CUDA alone, and switched off it does nothing anywhere
+    return torch.cuda.amp.GradScaler(enabled=enabled)
 
 
 class _Scaled:
