@@ -2,10 +2,11 @@
 
     python -m benchmarks.approximate [NAME ...] [--epochs N] [--inputs N] [--seed N] [--json]
 
-Each network is trained for a few epochs on pictures that the project has or draws, or, with
-``--epochs 0``, initialised with batch norms as varied as trained ones, and taken as it is then, its
-weights in full precision included.  `--approximate` rounds these to the finest grid of 16 bits, and the
-batch norms in front of a grid where nothing else expresses them.  Every sign, code and number on a grid
+Each network is trained for a few epochs (NIN, the largest, for one) on pictures that the project has
+or draws, or, with ``--epochs 0``, initialised with batch norms as varied as trained ones, and taken as it
+is then, its weights in full precision included.  `--approximate` rounds these to the finest grid that
+stays exact (31 bits, 16 of a last layer), and makes lines of integers of the batch norms in front of a
+grid where nothing else expresses them.  Every sign, code and number on a grid
 that the network decides on N pictures that it was not trained on (random pixels, where it was
 initialised) is compared with what the rounded network decides there, and so is the class.  The rounded
 network is lowered, too, to see that it can be built.
@@ -51,15 +52,16 @@ PICTURES = 2000
 
 @dataclass(frozen=True)
 class Network:
-    """How it is made, for how many classes, and on which data it learns."""
+    """How it is made for a number of classes, on which data it learns, and for how many epochs."""
 
     make: Callable[[int], nn.Module]
     shape: tuple[int, int, int]
     data: str
+    epochs: int = 5
 
 
-def _zoo(name: str, data: str) -> Network:
-    return Network(lambda classes: zoo.build(name, classes)[0], zoo.ENTRIES[name].shape, data)
+def _zoo(name: str, data: str, epochs: int = 5) -> Network:
+    return Network(lambda classes: zoo.build(name, classes)[0], zoo.ENTRIES[name].shape, data, epochs)
 
 
 def _resnet(scheme: str) -> Network:
@@ -70,7 +72,7 @@ NETWORKS = {
     "lenet5": _zoo("lenet5", "digits"),
     "nao-xnor": _zoo("nao-xnor", "robots"),
     "nao-fire": _zoo("nao-fire", "robots"),
-    "nin": _zoo("nin", "scenes"),
+    "nin": _zoo("nin", "scenes", epochs=1),
     **{f"resnet18-{scheme}, a quarter": _resnet(scheme) for scheme in ("xnor", "bireal", "bwn", "abc")},
 }
 
@@ -134,7 +136,7 @@ def pictures(name: str, shape: tuple[int, int, int], inputs: int, seed: int) -> 
     return draw(PICTURES, inputs, seed=seed, channels=shape[0], size=min(shape[1:])).sized(shape)
 
 
-def graph_of(network: Network, epochs: int, inputs: int, seed: int) -> tuple[FloatGraph, Floats, str]:
+def graph_of(network: Network, epochs: int | None, inputs: int, seed: int) -> tuple[FloatGraph, Floats, str]:
     """The network as its training left it, the pictures to compare on, and what it is."""
     given = xnorhw.Input(network.shape)
     if epochs == 0:
@@ -143,13 +145,13 @@ def graph_of(network: Network, epochs: int, inputs: int, seed: int) -> tuple[Flo
         graph = trace(varied(network.make(CLASSES), x, seed), given)
         return graph, random_inputs(given, inputs, seed=seed + 2), "initialised"
     data = pictures(network.data, network.shape, inputs, seed)
-    recipe = replace(RECIPES["plain"], epochs=epochs)
+    recipe = replace(RECIPES["plain"], epochs=network.epochs if epochs is None else epochs)
     result = train(lambda: network.make(len(data.classes)), data, recipe, run=Run(seed=seed))
     state = f"{network.data}, {100 * result.accuracy:.1f} %"
     return trace(result.net, given), data.samples(inputs)[0].astype(np.float32), state
 
 
-def measure(name: str, epochs: int, inputs: int, seed: int) -> Line:
+def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
     """Compare a network with its rounded form."""
     graph, values, state = graph_of(NETWORKS[name], epochs, inputs, seed)
     rounded = approximated(graph)
@@ -198,7 +200,7 @@ def _built(graph: FloatGraph) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(NETWORKS))
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, metavar="N", help="5 without it, of NIN 1")
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")

@@ -36,7 +36,7 @@ layer *layer_open(const char *path, int map, int channels, const uint32_t *weigh
     l->tensor[1] = bits;
     l->tensor[1].format = XH_I32;
     l->term = (xh_term){1, weights, NULL};
-    l->sign = (xh_sign){at, NULL, 1, channels};
+    l->sign = (xh_sign){at, NULL, 1, channels, 0};
     l->product = (xh_product){&l->term, 1, {3, 3, 1, 1, 1, 1, 1, 1}, 1, 0, &l->sign, 1};
     l->step = (xh_layer){XH_PRODUCT, 0, 2, &l->product};
     l->network = (xh_network){.name = "layer", .tensor = l->tensor, .tensors = 3, .layer = &l->step, .layers = 1};

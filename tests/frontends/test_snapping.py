@@ -14,9 +14,10 @@ from xnorhw import nn as xnn
 from xnorhw.frontends import TorchEvaluator, load_model_file, save, snap, snap_file
 from xnorhw.frontends.trace import trace
 from xnorhw.ir.errors import ModelError
-from xnorhw.ir.float_graph import Input
+from xnorhw.ir.float_graph import FullConv2d, FullLinear, Input
 from xnorhw.ir.grid import off_grid
 from xnorhw.lower import lower
+from xnorhw.nn.full import FullBase
 
 INPUT = Input((2, 6, 6))
 
@@ -82,6 +83,28 @@ def test_what_a_coarse_grid_changes_is_counted(capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert f"accuracy: 100.00 % before, {right:.2f} % after" in printed
     assert f"decisions that differ: {100 - right} of 100" in printed
+
+
+@pytest.mark.parametrize("bits", [8, 5])
+def test_full_bits_round_every_layer_to_as_many(bits: int, tmp_path: Path) -> None:
+    once = snap(trained())
+    made = snap(once, full_bits=bits)
+    save(once, tmp_path / "m.pt", INPUT)
+    snap_file(tmp_path / "m.pt", tmp_path / "out.pt", full_bits=bits)
+    own = load_model_file(tmp_path / "out.pt").graph
+    assert isinstance(made, Net) and isinstance(once, Net)
+    for name, layer in (("first", made.first), ("last", made.last)):
+        assert isinstance(layer, FullBase)
+        steps = layer.weight.detach().double() * 2.0**layer.frac
+        assert torch.equal(steps, steps.round()) and 1 << bits - 2 <= int(steps.abs().max()) < 1 << bits - 1
+        (op,) = (node.op for node in own.nodes if node.output.name == name)
+        assert isinstance(op, FullConv2d | FullLinear) and op.frac == layer.frac
+        assert np.array_equal(op.weight, layer.weight.detach().numpy())
+    for wrong in (1, 25, 2.5, True):
+        with pytest.raises(ModelError, match="full_bits="):
+            snap(once, full_bits=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="both given"):
+        snap(once, frac=4, full_bits=8)
 
 
 def test_signs_need_no_rounding_of_the_input() -> None:

@@ -9,6 +9,9 @@ every y that the grid does not clamp is an odd multiple of 2^-(g + 1).  Where th
 between two steps of the grid.  So one multiplication, one addition and one shift give the same.
 The scale and the bias of the layer in front are absorbed into a and b.  Of a layer in full
 precision the weights themselves are multiplied by a: its sums have no bits to spare.
+
+That leaves a few bits to the slope behind sums of 20.  A build that approximates needs no module of
+torch's in the end: there the norm becomes a line of integers, which float32 does not bound (``grid_lines``).
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xnorhw.frontends.evaluator import batch_norm_terms
 from xnorhw.frontends.exact_numbers import (
     Channels,
     NotExactError,
@@ -32,6 +36,7 @@ from xnorhw.frontends.exact_numbers import (
     shift_of,
     whole,
 )
+from xnorhw.frontends.grid_lines import grid_behind, grid_line
 from xnorhw.frontends.steps import PRODUCT_OPS, Integers, ProductOp, Step, Steps
 from xnorhw.ir import float_graph as fg
 from xnorhw.nn.full import MAX_FRAC, WEIGHT_BITS
@@ -69,13 +74,19 @@ class ExactNorms:
 
 
 def exact_norms(
-    steps: Steps, frac: int | None = None, needed: Callable[[Step], bool] | None = None
+    steps: Steps,
+    frac: int | None = None,
+    needed: Callable[[Step], bool] | None = None,
+    *,
+    lines: bool = False,
 ) -> ExactNorms:
     """New numbers for every batch norm, or layer without one, that feeds a ``Grid``.
 
     So does one in front of a ``QuantReLU`` of more than four bits whose scale is a power of two.
     ``frac``: at most as many fraction bits for the weights of layers in full precision.
     ``needed``: of which quantisers alone; None: of all.
+    ``lines``: a norm that feeds one grid alone becomes a ``GridLine``, which is nearer than what float32
+    does without rounding, and is no module of torch's.
     """
     ends: dict[str, list[Target]] = {}
     for step in steps.all:
@@ -90,7 +101,8 @@ def exact_norms(
     for name, targets in ends.items():
         end = steps[name]
         try:
-            changes = _site(steps, end, _finest(targets), frac)
+            grid = grid_behind(steps, end, _BETWEEN) if lines else None
+            changes = _site(steps, end, _finest(targets), frac, grid)
         except NotExactError as reason:
             left.append(f"{end.path}: left as it is, for {reason}")
             continue
@@ -136,12 +148,12 @@ def _back(steps: Steps, step: Step, kinds: tuple[str, ...]) -> Step:
     return step
 
 
-def _site(steps: Steps, end: Step, target: Target, frac: int | None) -> list[Moved]:
+def _site(steps: Steps, end: Step, target: Target, frac: int | None, grid: fg.Grid | None) -> list[Moved]:
     norm = end if end.kind == "norm" else None
     if end.shared:
         raise NotExactError("it is called in several places")
     if norm is None:
-        return _rewritten(steps, end, None, target, frac)
+        return _rewritten(steps, end, None, target, frac, None)
     between: list[Step] = []
     step = steps.source(norm)
     while step.kind in ("pool", "pass", "flatten", "relu"):
@@ -151,14 +163,13 @@ def _site(steps: Steps, end: Step, target: Target, frac: int | None) -> list[Mov
         known = steps.integers(steps.source(norm))
         if known is None:
             raise NotExactError("what it reads is no sum of integers")
-        a, b = _factors(norm)
-        return _norm_alone(norm, a, b, known, target)
+        return _norm_alone(norm, known, target, grid)
     if step.shared:
         raise NotExactError(f"{step.path} in front of it is called in several places")
     if any(len(steps.users(s)) > 1 for s in (step, *between)):
         raise NotExactError(f"{step.path} in front of it is read elsewhere, too")
     _check_between(step, between, norm)
-    return _rewritten(steps, step, norm, target, frac)
+    return _rewritten(steps, step, norm, target, frac, grid)
 
 
 def _check_between(product: Step, between: list[Step], norm: Step) -> None:
@@ -173,15 +184,23 @@ def _check_between(product: Step, between: list[Step], norm: Step) -> None:
         raise NotExactError(f"{product.path} in front of it has a negative scale")
 
 
-def _norm_alone(norm: Step, a: Float64, b: Float64, known: Integers, target: Target) -> list[Moved]:
+def _norm_alone(norm: Step, known: Integers, target: Target, grid: fg.Grid | None) -> list[Moved]:
+    a, b = _factors(norm) if grid is None else _own_factors(norm)
     reach = np.full(a.shape, np.inf if known.peak is None else known.peak)
     channels = Channels(a, b, known.point, reach)
+    if grid is not None:
+        return [Moved(norm.path, grid_line(channels, grid), grid.frac, 0.0)]
     slopes, offsets, points = exact(channels, target)
     return _norm_change(norm, channels, slopes, offsets, points, target)
 
 
 def _rewritten(
-    steps: Steps, product: Step, norm: Step | None, target: Target, frac: int | None
+    steps: Steps,
+    product: Step,
+    norm: Step | None,
+    target: Target,
+    frac: int | None,
+    grid: fg.Grid | None,
 ) -> list[Moved]:
     op = product.op
     assert isinstance(op, PRODUCT_OPS)
@@ -189,12 +208,20 @@ def _rewritten(
     if known is None or (isinstance(op, fg.FullLinear) and op.in_frac is not None):
         raise NotExactError(f"what {product.path} reads is real")
     own = np.zeros(_outputs(op)) if op.bias is None else op.bias.astype(np.float64)
-    a, b = (np.ones(own.shape), np.zeros(own.shape)) if norm is None else _factors(norm)
+    if isinstance(op, fg.FullConv2d | fg.FullLinear):
+        grid = None
+    if norm is None:
+        a, b = np.ones(own.shape), np.zeros(own.shape)
+    else:
+        a, b = _factors(norm) if grid is None else _own_factors(norm)
     b = b + own * a
     if isinstance(op, fg.FullConv2d | fg.FullLinear):
         return _full(product, op, norm, a, b, known, target, frac)
     a = a * _scale(op)
     channels = Channels(a, b, known.point + _own_point(op), _reach(op, known))
+    if norm is not None and grid is not None:
+        line = Moved(norm.path, grid_line(channels, grid), grid.frac, 0.0)
+        return [*_unless_same(product.path, op, _without_scale(op), None, 0.0), line]
     slopes, offsets, points = exact(channels, target)
     if norm is None:
         bare = replace(op, scale=slopes.astype(np.float32), bias=offsets.astype(np.float32))
@@ -203,14 +230,17 @@ def _rewritten(
         if bool((slopes == channels.a).all() and (offsets == channels.b).all()):
             return []
         return [Moved(product.path, bare, int(points.max()), shift_of(channels, slopes, offsets, target))]
-    if isinstance(op, fg.ScaledBinaryConv2d):
-        plain: fg.FloatOp = replace(op, scale=np.ones(1, np.float32), bias=None)
-    else:
-        plain = replace(op, scale=None, bias=None, in_scale=1.0)
     return [
-        *_unless_same(product.path, op, plain, None, 0.0),
+        *_unless_same(product.path, op, _without_scale(op), None, 0.0),
         *_norm_change(norm, channels, slopes, offsets, points, target),
     ]
+
+
+def _without_scale(op: ProductOp) -> fg.FloatOp:
+    if isinstance(op, fg.ScaledBinaryConv2d):
+        return replace(op, scale=np.ones(1, np.float32), bias=None)
+    assert not isinstance(op, fg.FullConv2d | fg.FullLinear)
+    return replace(op, scale=None, bias=None, in_scale=1.0)
 
 
 def _full(
@@ -295,6 +325,13 @@ def _factors(norm: Step) -> tuple[Float64, Float64]:
     beta = np.zeros(op.mean.shape) if op.beta is None else op.beta.astype(np.float64)
     a = gamma / np.sqrt(op.var.astype(np.float64) + op.eps)
     return a, beta - op.mean.astype(np.float64) * a
+
+
+def _own_factors(norm: Step) -> tuple[Float64, Float64]:
+    """(a, b) as torch rounds them."""
+    assert isinstance(norm.op, fg.BatchNorm)
+    a, b = batch_norm_terms(norm.op, "separate")
+    return a.astype(np.float64), b.astype(np.float64)
 
 
 def _batch_norm(norm: Step, a: Float64, b: Float64) -> fg.BatchNorm:

@@ -28,6 +28,7 @@ from xnorhw.ir.float_graph import (
     FullConv2d,
     FullLinear,
     Grid,
+    GridLine,
     Hardtanh,
     InputQuant,
     MaxPool2d,
@@ -85,6 +86,8 @@ def _build(op: FloatOp, name: str) -> nn.Module:
         return ConcatModule()
     if isinstance(op, BatchNorm):
         return _batch_norm(op)
+    if isinstance(op, GridLine):
+        return GridLineModule(op)
     if isinstance(op, InputQuant):
         return quantizers.InputQuant(op.table, bits=op.bits, signed=op.signed, scale=op.scale)
     if isinstance(op, MaxPool2d):
@@ -165,6 +168,22 @@ class AveragePool(nn.Module):
         windows[:, 0, 0, 0] = distinct
         averages: Tensor = self.one(windows).view(-1)[where]
         return averages
+
+
+class GridLineModule(nn.Module):
+    """A line per channel from integers to the numbers of a grid, formed in 64 bits; see ``GridLine``."""
+
+    def __init__(self, op: GridLine) -> None:
+        super().__init__()
+        self.op = op
+        self.multiplier, self.addend = torch.from_numpy(op.multiplier), torch.from_numpy(op.addend)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, ...] -> same shape, float32."""
+        op, shape = self.op, (-1, *[1] * (x.dim() - 2))
+        steps = torch.round(x.to(torch.float64) * 2.0**op.point).to(torch.int64)
+        codes = (steps * self.multiplier.view(shape) + self.addend.view(shape)) >> op.shift
+        return torch.clamp(codes, op.low, op.high).to(torch.float32) * 2.0**-op.frac
 
 
 class _Clamp(nn.Module):

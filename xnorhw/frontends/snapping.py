@@ -27,7 +27,7 @@ from xnorhw.ir.errors import ModelError
 from xnorhw.ir.float_graph import FloatGraph, FullConv2d, FullLinear
 from xnorhw.nn.activations import BasesActivation, Grid, QuantReLU
 from xnorhw.nn.exact import lowest_bit
-from xnorhw.nn.full import MAX_FRAC, FullBase
+from xnorhw.nn.full import MAX_FRAC, FullBase, grid_frac
 from xnorhw.nn.layers import ConvBase, LinearBase
 from xnorhw.nn.quant_layers import QuantBase
 from xnorhw.nn.quantizers import InputQuant, Sign
@@ -93,16 +93,18 @@ def snap(
     labels: npt.ArrayLike | Tensor | None = None,
     replace: Replacements | None = None,
     in_frac: int = IN_FRAC,
+    full_bits: int | None = None,
 ) -> nn.Module:
     """A copy of ``net`` whose full-precision layers are exact; prints the accuracy before and after.
 
     Every torch.nn.Conv2d and Linear in front of the first binary layer or behind the last one
     becomes xnn.FullConv2d or xnn.FullLinear; these and those already there get weights that
-    are multiples of 2^-frac (None: the layer's own frac, or as fine as 16 bits allow).  A
-    linear layer that reads real values rounds them to multiples of 2^-in_frac.  A batch norm
-    in front of ``xnn.Grid`` gets factors with which float32 rounds nothing, and takes over the
-    scale and the bias of the layer in front of it, which is frozen.  ``samples``
-    [N, ...] as the network's forward takes them and ``labels`` [N] measure what that changed.
+    are multiples of 2^-frac (None: the layer's own frac, or as fine as 16 bits allow; with
+    ``full_bits`` as fine as so many bits allow, of every layer: 8 suit the chip).  A linear layer
+    that reads real values rounds them to multiples of 2^-in_frac.  A batch norm in front
+    of ``xnn.Grid`` gets factors with which float32 rounds nothing, and takes over the scale and the
+    bias of the layer in front of it, which is frozen.  ``samples`` [N, ...] as the network's
+    forward takes them and ``labels`` [N] measure what that changed.
     ``replace`` is applied first; see ``save``.  ``net`` itself is not changed.  Raises
     ModelError, naming the module, for a network in training or without a trace, and for a
     layer of torch's between binary ones.
@@ -113,13 +115,14 @@ def snap(
         )
     _check_frac(frac, "frac")
     _check_frac(in_frac, "in_frac")
+    _check_bits(full_bits, frac)
     start = replaced(net, replace)
     check_eval(start)
     found = _found(start, in_frac)
     layers: list[SnappedLayer] = []
     functions: dict[type[nn.Module] | str, Callable[[Any], nn.Module]] = {}
     for name, (module, bits) in found.items():
-        made = _snapped(module, name, frac, bits)
+        made = _snapped(module, name, frac, bits, full_bits)
         if (
             type(made) is type(module)
             and made.frac == module.frac
@@ -146,14 +149,19 @@ def snap(
 
 
 def snap_file(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], frac: int | None = None
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    frac: int | None = None,
+    full_bits: int | None = None,
 ) -> SnapReport:
     """Write the model file ``path`` to ``out`` with its full-precision weights rounded to 2^-frac.
 
-    ``frac`` None: each layer's own.  Decisions are compared on the samples in the file.  Raises
-    ModelError for a file that is none or cannot be written.
+    ``frac`` None: each layer's own, or with ``full_bits`` as fine as so many bits allow.  Decisions
+    are compared on the samples in the file.  Raises ModelError for a file that is none or cannot be
+    written.
     """
     _check_frac(frac, "frac")
+    _check_bits(full_bits, frac)
     if Path(out).exists() and Path(path).exists() and Path(out).samefile(path):
         raise ModelError(
             "it would take the place of the trained model, whose weights would be lost",
@@ -161,7 +169,7 @@ def snap_file(
             remedy="Write to another file",
         )
     file = load_model_file(path)
-    wished = file.graph if frac is None else _with_frac(file.graph, frac)
+    wished = file.graph if frac is None and full_bits is None else _with_frac(file.graph, frac, full_bits)
     made = grid.round_to_grid(wished)
     layers = []
     for before, after in zip(file.graph.nodes, made.nodes, strict=True):
@@ -210,6 +218,19 @@ def _check_frac(frac: int | None, name: str) -> None:
         )
 
 
+def _check_bits(full_bits: int | None, frac: int | None) -> None:
+    if full_bits is None:
+        return
+    if frac is not None:
+        raise ModelError(
+            "frac and full_bits were both given", module="snap", remedy="Give one: each sets the other"
+        )
+    if isinstance(full_bits, bool) or not isinstance(full_bits, int) or not 2 <= full_bits <= 24:
+        raise ModelError(
+            f"full_bits={full_bits!r} is no number of bits of a weight", module="snap", remedy="Use 2 to 24"
+        )
+
+
 def _found(net: nn.Module, in_frac: int) -> dict[str, tuple[Snappable, int | None]]:
     """The layers to snap by name, in the order of their calls, with the in_frac of those on real values."""
     modules = dict(net.named_modules(remove_duplicate=False))
@@ -232,8 +253,8 @@ def _found(net: nn.Module, in_frac: int) -> dict[str, tuple[Snappable, int | Non
                 raise ModelError(
                     f"{type(module).__name__} is in full precision between binary layers",
                     module=name,
-                    remedy="Make it binary by replace= and train again: only the first and the last layers "
-                    "stay in full precision",
+                    remedy="Make it binary by replace= and train again, or take xnn.FullConv2d.from_conv "
+                    "with bits=8, which the chip multiplies",
                 )
             assert isinstance(module, nn.Conv2d | nn.Linear)
             found[name] = module, in_frac if _reads_real(node, modules) else None
@@ -256,9 +277,11 @@ def _reads_real(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return False
 
 
-def _snapped(module: Snappable, name: str, frac: int | None, in_frac: int | None) -> FullBase:
+def _snapped(
+    module: Snappable, name: str, frac: int | None, in_frac: int | None, full_bits: int | None
+) -> FullBase:
     try:
-        return snapped(module, frac, in_frac)
+        return snapped(module, frac, in_frac, full_bits)
     except ValueError as error:
         raise ModelError(str(error), module=name, remedy="Exchange it by replace=") from None
 
@@ -267,9 +290,13 @@ def _constant(made: nn.Module) -> Callable[[Any], nn.Module]:
     return lambda _: made
 
 
-def _with_frac(graph: FloatGraph, frac: int) -> FloatGraph:
-    nodes = [
-        with_fields(n, op=with_fields(n.op, frac=frac)) if isinstance(n.op, FullConv2d | FullLinear) else n
-        for n in graph.nodes
-    ]
+def _with_frac(graph: FloatGraph, frac: int | None, full_bits: int | None) -> FloatGraph:
+    nodes = []
+    for n in graph.nodes:
+        if isinstance(n.op, FullConv2d | FullLinear):
+            own = frac
+            if full_bits is not None:
+                own = grid_frac(torch.from_numpy(n.op.weight), full_bits)
+            n = with_fields(n, op=n.op if own is None else with_fields(n.op, frac=own))
+        nodes.append(n)
     return with_fields(graph, nodes=tuple(nodes))

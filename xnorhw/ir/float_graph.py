@@ -40,6 +40,7 @@ __all__ = [
     "FullConv2d",
     "FullLinear",
     "Grid",
+    "GridLine",
     "Hardtanh",
     "InputQuant",
     "MaxPool2d",
@@ -226,6 +227,23 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
+class GridLine:
+    """clamp((x * 2^point * multiplier + addend) >> shift, low, high) * 2^-frac per channel, in integers.
+
+    What a build that approximates makes of a batch norm in front of a ``Grid``; no file holds one.
+    x is a multiple of 2^-point below 2^24 of them; ``multiplier`` and ``addend`` int64 [C].
+    """
+
+    multiplier: npt.NDArray[np.int64]
+    addend: npt.NDArray[np.int64]
+    shift: int
+    point: int
+    low: int
+    high: int
+    frac: int
+
+
+@dataclass(frozen=True)
 class BipolarQuant:
     """(x >= 0 ? +1 : -1) * scale; our ``Sign`` is scale 1 (QONNX BipolarQuant)."""
 
@@ -328,6 +346,7 @@ FloatOp = Union[
     FullConv2d,
     FullLinear,
     BatchNorm,
+    GridLine,
     BipolarQuant,
     Quant,
     QuantRelu,

@@ -16,6 +16,8 @@ __all__ = ["compile_bench", "compile_device", "read_sources", "write_memories"]
 TOP = "xh_bench"
 _FLAGS = (
     *("--assert", "--no-timing", "-Wno-fatal", "-Werror-USERERROR"),
+    # a layer of 4,096 channels has constants of more than 64 kbit
+    *("--max-num-width", "1048576"),
     *("--x-assign", "unique", "--x-initial", "unique"),
 )
 _SHOWN_LINES = 12
