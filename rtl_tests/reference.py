@@ -168,9 +168,15 @@ def levels(sums: Ints, table: Ints, flip: Ints) -> Ints:
     return passed.sum(axis=2, dtype=np.int64)
 
 
-def requant(total: int, multiplier: int, addend: int, shift: int, low: int, high: int) -> int:
-    """One code; Python's integers, which no product leaves."""
-    return min(max((total * multiplier + addend) >> shift, low), high)
+def requant(
+    total: int, multiplier: int, addend: int, shift: int, low: int, high: int, even: bool = False
+) -> int:
+    """One code; Python's integers, which no product leaves.  ``even``: what the shift halves goes to even."""
+    scaled = total * multiplier + addend
+    code = scaled >> shift
+    if even and scaled % (1 << shift) == 0:
+        code -= code % 2
+    return min(max(code, low), high)
 
 
 def add(inputs: Sequence[Ints], bipolar: Sequence[bool], shifts: Sequence[int]) -> Ints:

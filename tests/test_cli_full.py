@@ -48,6 +48,32 @@ def test_snap_then_build(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
     refused(xn("snap", tmp_path / "nothing.pt", "-o", tmp_path / "x.pt"), "nothing.pt")
 
 
+def test_ends(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
+    assert xn("snap", unsnapped, "-o", tmp_path / "m.pt", "--full-bits", 8).code == 0
+    found = {}
+    for ends in ("auto", "host", "chip"):
+        ended = xn("estimate", "--board", "pynq-z2", tmp_path / "m.pt", "--ends", ends, "--json")
+        found[ends] = [layer["name"] for layer in json.loads(ended.out)["layers"]]
+    assert found == {"auto": ["0", "4"], "host": ["4"], "chip": ["0", "4"]}
+    out = tmp_path / "out"
+    ended = xn(
+        "build", "--board", "pynq-z2", tmp_path / "m.pt", "-o", out, "--ends", "host", "--verify", "none"
+    )
+    assert ended.code == 0 and json.loads((out / "build.json").read_text())["options"]["ends"] == "host"
+    # a folding says by itself which layers are on the chip
+    ended = xn("build", "--board", "pynq-z2", tmp_path / "m.pt", "-o", tmp_path / "chip")
+    assert ended.code == 0
+    folding = tmp_path / "chip/folding.json"
+    ended = xn("estimate", "--board", "pynq-z2", tmp_path / "m.pt", "--folding", folding, "--json")
+    assert [layer["name"] for layer in json.loads(ended.out)["layers"]] == ["0", "4"]
+    xn("snap", unsnapped, "-o", tmp_path / "fine.pt", "--full-bits", 12)
+    chip = ("estimate", "--board", "pynq-z2", tmp_path / "fine.pt", "--ends", "chip")
+    refused(xn(*chip), "takes 12 bits", "--full-bits 8")
+    assert "12 bits" not in xn(*chip[:-2]).err
+    refused(xn("build", "--board", "cpu", tmp_path / "m.pt", "--ends", "chip"), "no ends", "--ends")
+    assert xn("snap", unsnapped, "-o", tmp_path / "x.pt", "--full-bits", 8, "--frac", 4).code == 2
+
+
 def test_approximate(xn: Any, unsnapped: Path, tmp_path: Path) -> None:
     ended = xn("build", "--board", "pynq-z2", unsnapped, "-o", tmp_path / "out", "--approximate")
     assert ended.code == 0 and ended.out.startswith("APPROXIMATE") and ended.out.count("APPROXIMATE") == 1

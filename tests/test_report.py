@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,9 +13,15 @@ from typing import Any
 import pytest
 
 import xnorhw
-from xnorhw.emit.report import make_report, report_html, report_json, report_text
+from tests.plan.full_cases import first_and_last
+from xnorhw.board import load_board
+from xnorhw.emit.report import FullLayer, Report, make_report, report_json, report_text
+from xnorhw.emit.report_page import report_html
 from xnorhw.emit.store import read_build
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+from xnorhw.ir.int_graph import FullProduct, IntGraph, Product
+from xnorhw.plan.ends import Ends, placed, plan_ends
+from xnorhw.plan.model import Plan
 
 ORDER = ("golden", "rom", "c", "hls", "rtl")
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -192,3 +199,72 @@ def test_layers_on_the_host_are_named(model: xnorhw.Model, build: xnorhw.Build) 
     assert "On the host, and in none of these figures: first, last (full precision)." in text
     changed = dataclasses.replace(build.report, on_host=("first", "last"))
     assert report_text(changed).endswith("none of these figures: first, last (full precision).")
+
+
+# --- layers in full precision -------------------------------------------------------------------
+
+
+def full_report(ends: Ends) -> tuple[Report, IntGraph, Plan]:
+    """Of a network whose first and last layers have integer weights of 8 bits."""
+    graph, _ = first_and_last()
+    board = load_board("pynq-z2")
+    plan = plan_ends(graph, board, ends)
+    marked = placed(graph, plan)
+    return make_report(marked, plan, 0), marked, plan
+
+
+def test_integer_weights_are_counted_with_their_bits() -> None:
+    report, graph, plan = full_report("chip")
+    sizes = {n.output.name: n.op.weight.size for n in graph.nodes if isinstance(n.op, FullProduct)}
+    (binary,) = (n.op.terms[0].weight.size for n in graph.nodes if isinstance(n.op, Product))
+    weights = report.to_json()["weights"]
+    bits = 8 * sum(sizes.values())
+    assert weights["integer_bits"] == bits and weights["binary_bits"] == binary
+    assert weights["float32_bytes"] == 4 * (binary + sum(sizes.values()))
+    assert weights["ratio"] == (binary + bits) / (8 * weights["float32_bytes"])
+    assert weights["total_bytes"] * 8 >= binary + bits
+    for layer in report.layers:
+        assert layer.bits_a_weight == (8 if layer.name in sizes else 1)
+        assert layer.rom_bits >= layer.weight_bits == layer.bits_a_weight * math.prod(layer.weight_shape)
+    # a DSP a lane of the first layer, whose codes have 8 bits; the last one's are signs
+    first, middle, last = report.layers
+    assert first.resources.dsp == first.pe * first.simd == report.resources.dsp > 0
+    assert middle.resources.dsp == last.resources.dsp == 0
+
+
+def test_full_layers_say_where_they_run_and_why() -> None:
+    report, graph, plan = full_report("chip")
+    macs = {x.name: x.macs for x in report.layers}
+    wanted = [FullLayer(name, "chip", 8, macs[name], "") for name in ("layer0", "layer2")]
+    assert list(report.full_layers) == wanted and report.on_host == ()
+    text = report_text(report)
+    assert "In full precision on the chip: layer0 (8 bits), layer2 (8 bits)." in text
+    assert "On the host" not in text and re.search(r"^layer +weights +bits .* DSP +memory$", text, re.M)
+    hosted, *_ = full_report("host")
+    assert hosted.on_host == ("layer0", "layer2")
+    assert [(x.where, x.macs) for x in hosted.full_layers] == [("host", x.macs) for x in wanted]
+    text = report_text(hosted)
+    assert "On the host, and in none of these figures: layer0, layer2 (full precision)." in text
+    for layer in hosted.full_layers:
+        assert layer.reason and f"  {layer.name}: {layer.reason}" in text
+    assert "on the chip" not in text and not re.search(r" bits | DSP +memory", text.splitlines()[0])
+    tree = json.loads(report_json(hosted))
+    assert tree["full_layers"] == [vars(x) for x in hosted.full_layers]
+
+
+def test_the_page_shows_full_layers(model: xnorhw.Model) -> None:
+    for ends in ("chip", "host"):
+        report, graph, plan = full_report(ends)
+        parsed = Page(report_html(report, graph, plan, model.summary(), None, None).decode())
+        assert f"the {ends}" in parsed.text and "Layers in full precision" in parsed.text
+        assert all(x.reason in parsed.text for x in report.full_layers)
+        assert ("bits of integer weights" in parsed.text) == (ends == "chip")
+
+
+def test_a_network_without_full_layers_says_nothing_of_them(
+    model: xnorhw.Model, build: xnorhw.Build, small_build: Path
+) -> None:
+    tree = json.loads((small_build / "report.json").read_text())
+    assert "full_layers" not in tree and "integer_bits" not in tree["weights"]
+    for text in (page(model, build, None), report_text(build.report)):
+        assert "full precision" not in text

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import IntGraph, Product, Threshold
+from xnorhw.ir.int_graph import FullProduct, IntGraph, Product, Threshold
 from xnorhw.ir.types import IntType
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.model import (
@@ -75,19 +75,22 @@ def _layer_of(plan: Plan, graph: IntGraph, rom: Unit) -> _Layer:
 # --- weights -----------------------------------------------------------------------------
 
 
-def _lane_bits(layer: _Layer) -> Bits:
-    """Weight bits [groups, terms, folds, PE, SIMD] in the order in which a matrix unit reads them."""
+def _weight_lanes(layer: _Layer) -> Values:
+    """Weights [groups, terms, folds, PE, SIMD] in the order in which a matrix unit reads them.
+
+    Of binary weights the bits; a padded lane's is 1, an integer one's 0.
+    """
     unit, terms = layer.matrix, layer.chip.terms
-    groups, taps = unit.groups // terms, layer.chip.product.geometry.taps
+    groups, taps = unit.groups // terms, layer.chip.geometry.taps
     per_tap = unit.simd * unit.folds // taps
-    # a padded lane's weight is 1
-    rows = np.ones((terms, groups * unit.pe, taps, per_tap), np.uint8)
+    rows = np.full((terms, groups * unit.pe, taps, per_tap), 0 if unit.full else 1, np.int64)
     for term in range(terms):
-        weights = flipped_weights(layer.chip, term)
+        weights = flipped_weights(layer.chip, term).astype(np.int64)
         out, channels = weights.shape[:2]
-        rows[term, :out, :, :channels] = (weights > 0).transpose(0, 2, 3, 1).reshape(out, taps, channels)
-    lanes = rows.reshape(terms, groups, unit.pe, unit.folds, unit.simd)
-    return np.ascontiguousarray(lanes.transpose(1, 0, 3, 2, 4))
+        lanes = weights if unit.full else weights > 0
+        rows[term, :out, :, :channels] = lanes.transpose(0, 2, 3, 1).reshape(out, taps, channels)
+    words = rows.reshape(terms, groups, unit.pe, unit.folds, unit.simd)
+    return np.ascontiguousarray(words.transpose(1, 0, 3, 2, 4))
 
 
 def weight_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
@@ -97,21 +100,26 @@ def weight_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
     """
     if next(e.port for e in plan.edges if e.source == rom.name) != "weights":
         return table_words(plan, graph, rom)
-    bits = _lane_bits(_layer_of(plan, graph, rom))
-    return words_from_bits(bits.reshape(-1, rom.width))
+    layer = _layer_of(plan, graph, rom)
+    lanes, bits = _weight_lanes(layer), layer.matrix.weight_bits
+    if layer.matrix.full and (lanes.min() < -(1 << (bits - 1)) or lanes.max() >= 1 << (bits - 1)):
+        raise AssertionError(f"{rom.name}: a weight does not fit into {bits} bits")
+    return words_from_lanes(lanes.reshape(-1, layer.matrix.pe * layer.matrix.simd), bits)
 
 
 def unpack_weight_words(
-    words: list[int], unit: MatrixUnit, product: Product, term: int = 0
+    words: list[int], unit: MatrixUnit, product: Product | FullProduct, term: int = 0
 ) -> npt.NDArray[np.int8]:
-    """The inverse of ``weight_words``: a term's (flipped) weights [O, I, kh, kw] in {-1, +1}."""
-    out, channels, kh, kw = product.terms[0].weight.shape
-    terms = len(product.terms)
-    bits = bits_from_words(words, unit.pe * unit.simd)
-    lanes = bits.reshape(unit.groups // terms, terms, unit.folds, unit.pe, unit.simd)[:, term]
+    """The inverse of ``weight_words``: a term's (flipped) weights [O, I, kh, kw], +-1 or integers."""
+    full = isinstance(product, FullProduct)
+    terms = 1 if isinstance(product, FullProduct) else len(product.terms)
+    shape = product.weight.shape if isinstance(product, FullProduct) else product.terms[0].weight.shape
+    out, channels, kh, kw = shape
+    flat = lanes_from_words(words, unit.pe * unit.simd, unit.weight_bits, signed=full)
+    lanes = flat.reshape(unit.groups // terms, terms, unit.folds, unit.pe, unit.simd)[:, term]
     rows = lanes.transpose(0, 2, 1, 3).reshape(unit.groups // terms * unit.pe, kh * kw, -1)
     weights = rows[:out, :, :channels].reshape(out, kh, kw, channels).transpose(0, 3, 1, 2)
-    return (2 * weights.astype(np.int8) - 1).astype(np.int8)
+    return (weights if full else 2 * weights - 1).astype(np.int8)
 
 
 # --- accumulator starts --------------------------------------------------------------------
@@ -158,13 +166,14 @@ def table_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
     if isinstance(quantiser, Threshold):
         assert isinstance(unit, LevelUnit)
         levels, flip = level_values(quantiser, low, high)
-        flips = np.broadcast_to(flip.astype(np.int64)[None, :, None], (*levels.shape[:2], 1))
+        flips = np.broadcast_to(flip.astype(np.int64)[:, :, None], (*levels.shape[:2], 1))
         fields = [(levels, unit.in_bits), (flips, 1)]
     else:
         assert isinstance(unit, RequantUnit)
+        rows = (quantiser.positions, -1, 1)
         fields = [
-            (quantiser.multiplier[None, :, None], unit.multiplier_bits),
-            (quantiser.addend[None, :, None], unit.addend_bits),
+            (quantiser.multiplier.reshape(rows), unit.multiplier_bits),
+            (quantiser.addend.reshape(rows), unit.addend_bits),
         ]
     positions, channels = fields[0][0].shape[:2]
     parts = [_spread(values, bits).reshape(positions, channels, -1) for values, bits in fields]

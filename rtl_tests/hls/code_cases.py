@@ -124,13 +124,14 @@ def _requant(unit: test_codes.Requant, depth: int, rounds: int) -> UnitCase:
                 # the code of one of the sums next to a bound
                 target = int(generator.choice([unit.low - 1, unit.low, unit.high, unit.high + 1]))
                 some = sums[int(generator.integers(len(sums)))][word][lane]
-                addend = (
-                    (target << unit.shift) - int(generator.integers(0, 2)) - some * multipliers[word][lane]
-                )
+                if unit.even and generator.random() < 0.5:
+                    target = (some * multipliers[word][lane] >> unit.shift) + int(generator.integers(0, 2))
+                off = int(generator.integers(-1 if unit.even else 0, 2))
+                addend = (target << unit.shift) - off - some * multipliers[word][lane]
                 addends[word][lane] = min(max(addend, smallest), largest)
     given = [
         [
-            reference.requant(s, m, a, unit.shift, unit.low, unit.high)
+            reference.requant(s, m, a, unit.shift, unit.low, unit.high, unit.even)
             for s, m, a in zip(part[word], multipliers[word], addends[word], strict=True)
         ]
         for part in sums
@@ -145,7 +146,7 @@ def _requant(unit: test_codes.Requant, depth: int, rounds: int) -> UnitCase:
     ]
     planned = RequantUnit(
         UNIT, unit.lanes, unit.in_bits, unit.multiplier_bits, unit.addend_bits, unit.shift, unit.low,
-        unit.high, unit.out_bits,
+        unit.high, unit.out_bits, unit.even,
     )  # fmt: skip
     return _quantiser(unit, planned, "factors", rounds, [w for part in sums for w in part], lanes, given)
 

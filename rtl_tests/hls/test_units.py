@@ -18,6 +18,7 @@ import pytest
 
 from rtl_tests.hls.branch_cases import branch, branches
 from rtl_tests.hls.code_cases import quantisers, sum_pools, terms
+from rtl_tests.hls.full_cases import full_matrices
 from rtl_tests.hls.program import Outcome, kept, run_cases, stages_text, watched
 from rtl_tests.hls.unit_cases import UNIT, UnitCase, codes, converters, matrices, pools, unit_plan, windows
 from rtl_tests.units import test_branches
@@ -42,6 +43,7 @@ CASES: tuple[UnitCase, ...] = (
     *codes(),
     *windows(),
     *matrices(),
+    *full_matrices(),
     *pools(),
     *sum_pools(),
     *terms(),
@@ -124,6 +126,7 @@ def test_the_cases_reach_every_form() -> None:
     }
     assert sliced >= {("lines", False, False), ("taps", True, True), ("taps", False, True)}
     assert sliced >= {("taps", True, False), ("replay", True, True)}
+    assert {stage.unit.even for stage in stages if stage.kind == "requant"} == set(BOTH)
     adders = [stage.unit for stage in stages if stage.kind == "add"]
     operands = {pair for u in adders for pair in zip(u.in_signed, u.in_bipolar, strict=True)}
     assert operands == {(True, False), (False, True), (False, False)}
@@ -134,6 +137,10 @@ def test_the_cases_reach_every_form() -> None:
         (a, b) for a in BOTH for b in BOTH
     }
     assert {s.unit.words_per_pixel > 1 for s in stages if s.kind == "multiply"} == set(BOTH)
+    full = [stage.unit for stage in stages if stage.kind == "matrix" and stage.unit.full]
+    for unlike in ("act_bipolar", "dsps", "act_signed"):
+        found = {(bool(getattr(u, unlike)), u.thresholded) for u in full}
+        assert found == {(a, b) for a in BOTH for b in BOTH}
     # memories that watch, of each kind, and short ones beside them
     told = re.findall(r"DEPENDENCE variable=(\w+)", "".join(texts))
     assert set(told) == {"line", "column", "window", "block"}
@@ -198,7 +205,7 @@ def test_a_word_read_too_soon_is_noticed(memory: str, tmp_path: Path) -> None:
     assert outcome.code == 9 and "turns after it was written" in outcome.said
 
 
-# what a stage at which streams part or meet, or a signed pool, would do wrong
+# what a stage at which streams part or meet, a signed pool, or integer weights would do wrong
 BRANCHES = {
     case.name: case
     for case in (
@@ -211,6 +218,7 @@ BRANCHES = {
 }
 FORK, ADD, CONCAT, ABS_SUM, MULTIPLY = BRANCHES
 (POOL,) = (case.name for case in pools() if case.name.startswith("l8s3"))
+(EVEN,) = (case.name for case in CASES if case.name.startswith("requant3x16m2a7r6"))
 WRONG = {
     "fork, one target": Plant(FORK, "target4.write(value);", "target4.write(value >> 1);"),
     "add, a sign": Plant(ADD, "const ap_int<4> value1", "const ap_uint<4> value1"),
@@ -224,6 +232,14 @@ WRONG = {
     "multiply, a sign": Plant(MULTIPLY, "const ap_int<10> value", "const ap_uint<10> value"),
     "multiply, the factor held": Plant(MULTIPLY, "held = factor;", ""),
     "pool, the order of signed codes": Plant(POOL, "flip = 4;", "flip = 0;"),
+    "requant, ties to even": Plant(EVEN, "if (dropped == 0)", "if (dropped == 0 && code < 0)"),
+    "requant, what is dropped": Plant(EVEN, "dropped = scaled.range(5, 0)", "dropped = scaled.range(6, 1)"),
+    "requant, ties alone": Plant(EVEN, "if (dropped == 0)", "if (dropped != 63)"),
+    "integer weights, a code's sign": Plant("w4p2s5s5f1rawg3", "<5, 5, true, 4,", "<5, 5, false, 4,"),
+    "integer weights, signs": Plant(
+        "w3p2s4bipolarf3bitg2", "(activations, weights)", "(~activations, weights)"
+    ),
+    "integer weights, the start": Plant("w8p2s3u8f3rawg1", "if (fold == 0) sum =", "if (fold == 1) sum ="),
 }
 STUCK = {
     "concat, a word of another": Plant(CONCAT, "word < 5", "word < 4"),

@@ -273,7 +273,8 @@ MORE_MATRICES = (
 
 def matrices() -> list[UnitCase]:
     """The bench's units on four pixels, and those with position classes on whole maps."""
-    plain = [(unit, (0,), (0,)) for unit in (*test_mvu.MATRICES, *MORE_MATRICES)]
+    binary = [unit for unit in test_mvu.MATRICES if not unit.full]
+    plain = [(unit, (0,), (0,)) for unit in (*binary, *MORE_MATRICES)]
     return [_matrix(*case) for case in (*plain, *CLASSES)]
 
 

@@ -9,6 +9,7 @@ import pytest
 from rtl_tests.networks.test_code_networks import Network, check_rate, check_tensors, planned
 from rtl_tests.runner import require_simulator
 from tests.plan.graph_networks import CASES, draw_graph
+from xnorhw.ir.int_graph import Requant, Threshold
 from xnorhw.plan.model import (
     AbsSumUnit,
     AddUnit,
@@ -17,13 +18,14 @@ from xnorhw.plan.model import (
     ForkUnit,
     MultiplyUnit,
     PoolUnit,
+    RequantUnit,
     SumPoolUnit,
     Window,
 )
 from xnorhw.sim.multi import MultiModel, multi_model
 
 SEEDS = range(20)
-FEW = ("halved", "fire", "groups", "input scales", "numbers")
+FEW = ("halved", "fire", "groups", "input scales", "numbers", "behind a flatten", "ties to even")
 
 
 def few() -> list[Network]:
@@ -84,5 +86,10 @@ def test_the_networks_hold_every_unit_of_branches() -> None:
     assert any(u.signed for u in units if isinstance(u, PoolUnit))
     assert any(u.taps_per_word * u.tap_groups == 1 for u in units if isinstance(u, SumPoolUnit))
     assert any(isinstance(u, MultiplyUnit) for u in units) and any(isinstance(u, AbsSumUnit) for u in units)
+    assert {u.even for u in units if isinstance(u, RequantUnit)} == {True, False}
+    ops = [node.op for network in found for node in network.graph.nodes]
+    assert any(isinstance(op, Threshold) and op.mixed for op in ops)
+    assert any(isinstance(op, Requant) and op.positions > 1 for op in ops)
+    assert sum(u.name.endswith("_pool0_values") for u in units) >= 2
     waiting = [e.storage for n in found for e in n.plan.edges if e.port in ("data0", "data1")]
     assert any(isinstance(storage, Fifo) and storage.depth > 8 for storage in waiting)

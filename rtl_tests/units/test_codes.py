@@ -10,7 +10,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from rtl_tests.reference import join, levels, requant
+from rtl_tests.reference import join, levels, requant, split
 from rtl_tests.runner import Case, Port, run_bench
 from rtl_tests.streams import STALLS, Bench, Stalls, named
 
@@ -57,13 +57,14 @@ class Requant:
     low: int
     high: int
     out_bits: int
+    even: bool = False
 
     constants = "f"
 
     def __str__(self) -> str:
         clamp = f"{self.low}to{self.high}".replace("-", "m")
         factors = f"m{self.multiplier_bits}a{self.addend_bits}r{self.shift}"
-        return f"requant{self.lanes}x{self.in_bits}{factors}c{clamp}b{self.out_bits}"
+        return f"requant{self.lanes}x{self.in_bits}{factors}c{clamp}b{self.out_bits}{'e' * self.even}"
 
     @property
     def constant_bits(self) -> int:
@@ -98,6 +99,15 @@ UNITS: tuple[Unit, ...] = (
     Requant(2, 14, 12, 20, 2, -(1 << 31), (1 << 31) - 1, 32),
     Requant(1, 6, 5, 8, 3, -512, 511, 24),
     Requant(1, 20, 14, 20, 2, 0, (1 << 31) - 1, 31),
+    Requant(4, 12, 12, 24, 12, 0, 255, 8, even=True),
+    Requant(3, 16, 2, 7, 6, -128, 127, 8, even=True),
+    Requant(2, 10, 9, 30, 7, -19, 12, 6, even=True),
+    Requant(2, 6, 5, 8, 30, -3, 3, 4, even=True),
+    Requant(1, 6, 5, 8, 13, -1, 1, 2, even=True),
+    Requant(1, 6, 5, 8, 12, -2, 1, 2, even=True),
+    Requant(2, 5, 3, 9, 1, 5, 255, 8, even=True),
+    Requant(1, 6, 3, 8, 4, 255, 255, 8, even=True),
+    Requant(1, 24, 25, 48, 30, 0, 255, 8, even=True),
 )
 
 
@@ -153,7 +163,10 @@ def _requant_work(unit: Requant, generator: np.random.Generator) -> _Work:
         for i in range(unit.lanes):
             if generator.random() < 0.6:
                 target = int(generator.choice([unit.low - 1, unit.low, unit.high, unit.high + 1]))
-                edge = (target << unit.shift) - int(generator.integers(0, 2))
+                if unit.even and generator.random() < 0.5:
+                    # a tie wherever the product lies, and the sums beside it
+                    target = (sums[w][i] * multipliers[w][i] >> unit.shift) + int(generator.integers(0, 2))
+                edge = (target << unit.shift) - int(generator.integers(-1 if unit.even else 0, 2))
                 addend = edge - sums[w][i] * multipliers[w][i]
                 addends[w][i] = min(max(addend, smallest), largest)
     lanes = range(unit.lanes)
@@ -172,7 +185,10 @@ def _requant_work(unit: Requant, generator: np.random.Generator) -> _Work:
         [
             join(
                 [
-                    requant(sums[w][i], multipliers[w][i], addends[w][i], unit.shift, unit.low, unit.high)
+                    requant(
+                        *(sums[w][i], multipliers[w][i], addends[w][i]),
+                        *(unit.shift, unit.low, unit.high, unit.even),
+                    )
                     for i in lanes
                 ],
                 unit.out_bits,
@@ -275,6 +291,7 @@ def _case(unit: Unit) -> Case:
             "SHIFT": unit.shift,
             "LOW": unit.low,
             "HIGH": unit.high,
+            **({"EVEN": 1} if unit.even else {}),
         }
     parameters = {"LANES": unit.lanes, "IN_BITS": unit.in_bits, **parameters, "OUT_BITS": unit.out_bits}
     ports = (
@@ -292,3 +309,28 @@ def cases() -> list[Case]:
 
 def test_codes() -> None:
     run_bench("codes", __name__, cases())
+
+
+def test_ties_to_even_are_among_the_work() -> None:
+    """Above even codes and above odd ones, in units of every kind of bounds."""
+    parities: set[int] = set()
+    for unit in UNITS:
+        if isinstance(unit, Levels) or not unit.even:
+            continue
+        work = _requant_work(unit, np.random.default_rng(1))
+        found = []
+        for word, line in zip(work.sums, work.constants, strict=True):
+            factors = split(line, unit.constant_bits, unit.lanes)
+            for s, entry in zip(split(word, unit.in_bits, unit.lanes), factors, strict=True):
+                multiplier = _number(entry & (1 << unit.multiplier_bits) - 1, unit.multiplier_bits)
+                addend = _number(entry >> unit.multiplier_bits, unit.addend_bits)
+                scaled = _number(s, unit.in_bits) * multiplier + addend
+                if scaled % (1 << unit.shift) == 0:
+                    found.append(scaled >> unit.shift)
+        assert len(found) >= 5, unit
+        parities |= {code % 2 for code in found if unit.low < code <= unit.high}
+    assert parities == {0, 1}
+
+
+def _number(field: int, bits: int) -> int:
+    return field - (1 << bits) if field >> (bits - 1) else field

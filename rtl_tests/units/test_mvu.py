@@ -1,5 +1,5 @@
-"""xh_mvu: bipolar and coded activations, thresholded and raw, any PE, SIMD and folding, each of its
-four streams stalled by itself."""
+"""xh_mvu: bipolar and coded activations, binary and integer weights, thresholded and raw, any PE, SIMD
+and folding, each of its four streams stalled by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import cocotb
 import numpy as np
 
-from rtl_tests.reference import join, matrix
+from rtl_tests.reference import Ints, join, matrix
 from rtl_tests.runner import Case, Port, run_bench
 from rtl_tests.streams import STALLS, Bench, Stalls, named
 
@@ -28,6 +28,7 @@ class Matrix:
     """A matrix unit; ``act`` is bipolar, u<bits> or s<bits>.
 
     ``narrow`` is an accumulator too short for every value: results are those modulo its range.
+    ``weight_bits`` more than 1: integer weights.
     """
 
     pe: int
@@ -38,14 +39,25 @@ class Matrix:
     groups: int = 1
     start_bits: int = 8
     narrow: int = 0
+    weight_bits: int = 1
 
     def __str__(self) -> str:
         kind = ("raw" if self.raw else "bit") + (f"a{self.narrow}" if self.narrow else "")
+        kind += f"w{self.weight_bits}" if self.full else ""
         return f"p{self.pe}s{self.simd}{self.act}f{self.folds}{kind}t{self.start_bits}"
 
     @property
     def bipolar(self) -> bool:
         return self.act == "bipolar"
+
+    @property
+    def full(self) -> bool:
+        return self.weight_bits > 1
+
+    @property
+    def counts(self) -> bool:
+        """Signs times signs, of which the unit counts the ones."""
+        return self.bipolar and not self.full
 
     @property
     def act_bits(self) -> int:
@@ -69,11 +81,12 @@ class Matrix:
         if self.narrow:
             return self.narrow
         low, high = self.start_range
-        if self.bipolar and self.raw:
+        if self.counts and self.raw:
             low, high = low >> 1, high >> 1
         count = self.simd * self.folds
         most = count if self.bipolar else count * max(abs(v) for v in self.act_range)
-        low, high = low - (0 if self.bipolar else most), high + most
+        most <<= self.weight_bits - 1
+        low, high = low - (0 if self.counts else most), high + most
         return 1 + max((~low).bit_length(), high.bit_length())
 
     @property
@@ -107,6 +120,22 @@ MATRICES = (
     Matrix(2, 40, "bipolar", 2, False, start_bits=5, narrow=5),
     Matrix(2, 5, "s8", 3, True, start_bits=4, narrow=7),
     Matrix(3, 4, "u6", 2, False, start_bits=6, narrow=6),
+    # integer weights: in DSPs, in LUTs, on signs
+    Matrix(4, 3, "s8", 9, False, start_bits=20, weight_bits=8),
+    Matrix(3, 5, "u8", 4, True, groups=2, start_bits=12, weight_bits=8),
+    Matrix(2, 6, "u4", 1, True, weight_bits=5),
+    Matrix(1, 1, "s4", 3, False, start_bits=9, weight_bits=6),
+    Matrix(2, 4, "s5", 1, False, start_bits=12, weight_bits=4),
+    Matrix(2, 5, "s3", 3, True, weight_bits=8),
+    Matrix(3, 4, "u2", 2, False, start_bits=10, weight_bits=2),
+    Matrix(2, 7, "u1", 3, True, weight_bits=7),
+    Matrix(2, 4, "s1", 2, False, weight_bits=3),
+    Matrix(2, 4, "s8", 2, True, weight_bits=3),
+    Matrix(4, 9, "bipolar", 3, False, start_bits=12, weight_bits=8),
+    Matrix(5, 13, "bipolar", 2, True, groups=2, weight_bits=8),
+    Matrix(1, 1, "bipolar", 1, True, start_bits=1, weight_bits=2),
+    Matrix(2, 5, "u8", 3, True, start_bits=4, narrow=7, weight_bits=6),
+    Matrix(2, 6, "bipolar", 2, False, start_bits=5, narrow=5, weight_bits=5),
 )
 
 
@@ -125,32 +154,43 @@ def _work(unit: Matrix, sums: int, seed: str) -> _Work:
     low, high = unit.act_range
     activations = generator.integers(low, high, (sums, count), endpoint=True)
     weights = generator.choice([-1, 1], (sums, unit.pe, count))
+    lightest, heaviest = -1, 1
+    if unit.full:
+        lightest, heaviest = -(1 << unit.weight_bits - 1), (1 << unit.weight_bits - 1) - 1
+        weights = generator.integers(lightest, heaviest, weights.shape, endpoint=True)
     first, last = unit.start_range
     starts = generator.integers(first, last, (sums, unit.pe), endpoint=True)
     if not unit.raw:
         # most starts close to where the bit turns, exact ties among them
-        sum_alone = matrix(activations, weights, np.zeros_like(starts), unit.bipolar, False)
-        near = -(sum_alone // 2 if unit.bipolar else sum_alone) + generator.integers(-1, 2, starts.shape)
+        sum_alone = _sums(unit, activations, weights, np.zeros_like(starts), False)
+        near = -(sum_alone // 2 if unit.counts else sum_alone) + generator.integers(-1, 2, starts.shape)
         starts = np.where(generator.random(starts.shape) < 0.7, np.clip(near, first, last), starts)
-    activations[0], weights[0], starts[0] = high, 1, last
-    activations[1], weights[1], starts[1] = low, 1, first
-    activations[2], weights[2], starts[2] = low, -1, last
-    activations[3], weights[3], starts[3] = high, -1, first
-    results = matrix(activations, weights, starts, unit.bipolar, not unit.raw)
+    activations[0], weights[0], starts[0] = high, heaviest, last
+    activations[1], weights[1], starts[1] = low, heaviest, first
+    activations[2], weights[2], starts[2] = low, lightest, last
+    activations[3], weights[3], starts[3] = high, lightest, first
+    results = _sums(unit, activations, weights, starts, not unit.raw)
     if unit.narrow:
-        sums_alone = matrix(activations, weights, np.zeros_like(starts), unit.bipolar, False)
+        sums_alone = _sums(unit, activations, weights, np.zeros_like(starts), False)
         half = 1 << (unit.narrow - 1)
-        total = starts + (sums_alone // 2 if unit.bipolar else sums_alone)
+        total = starts + (sums_alone // 2 if unit.counts else sums_alone)
         total = (total + half) % (2 * half) - half
         results = total if unit.raw else (total >= 0).astype(np.int64)
     words = activations.reshape(sums * unit.folds, unit.simd)
-    rows = weights.reshape(sums, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3) == 1
+    rows = weights.reshape(sums, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3)
+    rows = rows if unit.full else rows == 1
     return _Work(
         [join(list(word), unit.act_bits) for word in words],
-        [join(list(word.flatten()), 1) for word in rows.reshape(sums * unit.folds, -1)],
+        [join(list(word.flatten()), unit.weight_bits) for word in rows.reshape(sums * unit.folds, -1)],
         [join(list(word), unit.start_bits) for word in starts],
         [join(list(word), unit.out_bits) for word in results],
     )
+
+
+def _sums(unit: Matrix, activations: Ints, weights: Ints, starts: Ints, thresholded: bool) -> Ints:
+    if unit.full and unit.bipolar:
+        activations = 2 * activations - 1
+    return matrix(activations, weights, starts, unit.counts, thresholded)
 
 
 def _put(bench: Bench, work: _Work) -> None:
@@ -204,12 +244,13 @@ def _case(unit: Matrix) -> Case:
         "GROUPS": str(unit.groups),
         "START_BITS": str(unit.start_bits),
         "ACC_BITS": str(unit.acc_bits),
+        "WEIGHT_BITS": str(unit.weight_bits),
         "THRESHOLDED": f"1'b{int(not unit.raw)}",
         "OUT_BITS": str(unit.out_bits),
     }
     ports = (
         Port("s", unit.simd * unit.act_bits, True),
-        Port("w", unit.pe * unit.simd, True),
+        Port("w", unit.pe * unit.simd * unit.weight_bits, True),
         Port("t", unit.pe * unit.start_bits, True),
         Port("m", unit.pe * unit.out_bits, False),
     )

@@ -54,8 +54,12 @@ static int known_product(const xh_product *p, const xh_tensor *in, const xh_tens
     for (int32_t t = 0; t < p->terms; t++)
         if (bits ? p->term[t].bits == NULL : p->term[t].lanes == NULL)
             return 0;
-    return out->format == (p->sign ? XH_BITS : XH_I32) && (p->sign == NULL || p->sums >= 0);
+    return out->format == (p->sign ? XH_BITS : XH_I32) &&
+           (p->sign == NULL || (p->sums >= 0 && p->sign->flips == 0));
 }
+
+/* A row for every position, or one for all. */
+static int known_rows(int32_t rows, int32_t positions) { return rows == 0 || rows == positions; }
 
 static int known_planes(const xh_planes *p, const xh_tensor *in, const xh_tensor *out)
 {
@@ -104,17 +108,21 @@ static int known_formats(const xh_network *n, const xh_layer *layer)
     case XH_RESHAPE:
         return in->format == out->format && out->height == 1 && out->width == 1 &&
                xh_tensor_count(in) == xh_tensor_count(out);
-    case XH_SIGN:
-        return out->format == XH_BITS && same_shape(in, out);
+    case XH_SIGN: {
+        const xh_sign *s = layer->data;
+        return out->format == XH_BITS && same_shape(in, out) && known_rows(s->flips, s->positions);
+    }
     case XH_LEVELS: {
         const xh_levels *l = layer->data;
-        return same_shape(in, out) && l->levels > 0 && (l->wide != NULL || (l->at != NULL && in->format != XH_I64));
+        return same_shape(in, out) && l->levels > 0 && known_rows(l->flips, l->positions) &&
+               (l->wide != NULL || (l->at != NULL && in->format != XH_I64));
     }
     case XH_REQUANT: {
         const xh_requant *r = layer->data;
         const int narrow = r->multiplier != NULL && (r->addend != NULL || r->wide_addend != NULL) &&
                            in->format != XH_I64 && r->shift <= 32;
-        return same_shape(in, out) && out->format != XH_BITS && r->shift >= 0 && r->shift < 64 &&
+        return same_shape(in, out) && out->format != XH_BITS && r->shift >= (r->even != 0) && r->shift < 64 &&
+               known_rows(r->positions, out->height * out->width) &&
                (narrow || (r->wide_multiplier != NULL && r->wide_addend != NULL && r->multiplier == NULL));
     }
     case XH_ADD:

@@ -51,11 +51,12 @@ typedef struct xh_lookup {
  * Every other `at` is first limited to -2^30 .. 2^30.
  * `positions` is 1, or H * W of the output in raster order.  `padded` = ceil(C / 16) * 16
  * entries a position; with groups see xh_product.  `flip` uint32_t [ceil(C / 32)], channel c
- * in bit c % 32 of word c / 32; NULL where no channel is flipped. */
+ * in bit c % 32 of word c / 32; NULL where no channel is flipped.  Where `flips` is not 0 it is
+ * `positions`, and flip has a row for each of them; behind a product there is one for all. */
 typedef struct xh_sign {
     const int32_t *at;    /* [positions][padded], entries past C are XH_NEVER */
     const uint32_t *flip; /* or NULL */
-    int32_t positions, padded;
+    int32_t positions, padded, flips;
 } xh_sign;
 
 #define XH_ALWAYS (-0x40000000)
@@ -73,18 +74,21 @@ enum { XH_MANY_LEVELS = 16 };
 typedef struct xh_levels {
     const int32_t *at;
     const int64_t *wide;
-    const uint8_t *falling; /* [C], or NULL: none */
-    int32_t positions, levels;
+    const uint8_t *falling; /* [C], or [positions][C] where `flips` is not 0; NULL: none */
+    int32_t positions, levels, flips;
 } xh_levels;
 
 /* y = clamp((x * multiplier[c] + addend[c]) >> shift, low, high), the shift rounding down.
  * `multiplier` where 32 bits hold it and a y before the clamp, with shift <= 32; beside it `addend`
  * where 32 bits hold the whole of x * multiplier + addend too, else `wide_addend`.  Otherwise
- * `wide_multiplier` and `wide_addend`.  What is not there is NULL; all are [C]. */
+ * `wide_multiplier` and `wide_addend`.  What is not there is NULL; all are [C], or [positions][C]
+ * where `positions` is not 0.
+ * `even` is 1 or 0: where all bits that the shift drops are 0, an odd y is one less in front of the
+ * clamp.  Of a half in the addend the ties go to even so; the shift is 1 at the least then. */
 typedef struct xh_requant {
     const int32_t *multiplier, *addend;
     const int64_t *wide_multiplier, *wide_addend;
-    int32_t shift, low, high;
+    int32_t shift, low, high, even, positions;
 } xh_requant;
 
 /* y = sum of tensor[i] * 2^shift[i]; tensor[0] is the layer's input. */

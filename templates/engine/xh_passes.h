@@ -144,11 +144,13 @@ static void take_signs(const xh_sign *sign, const strip *s, int32_t channels, co
     for (int32_t p = 0; p < s->pixels; p++) {
         const size_t pixel = s->pixel + (size_t)p;
         const int32_t *at = sign->at + (sign->positions > 1 ? pixel * (size_t)sign->padded : 0) + s->channel;
-        uint32_t *word = to + pixel * (size_t)XH_WORDS(channels) + s->channel / 32;
+        const size_t words = pixel * (size_t)XH_WORDS(channels);
+        const uint32_t *flip = sign->flip ? sign->flip + (sign->flips ? words : 0) + s->channel / 32 : NULL;
+        uint32_t *word = to + words + s->channel / 32;
         for (int32_t c0 = 0; c0 < s->channels; c0 += 32, word++) {
             const int32_t many = s->channels - c0 < 32 ? s->channels - c0 : 32;
             const uint32_t bits = many == 32 ? passed_bits(x + c0, at + c0, 32) : passed_bits(x + c0, at + c0, many);
-            *word = bits ^ (sign->flip ? sign->flip[(s->channel + c0) / 32] : 0);
+            *word = bits ^ (flip ? flip[c0 / 32] : 0);
         }
         x += s->channels;
     }
@@ -185,7 +187,8 @@ static void count_levels(const xh_levels *of, const strip *s, int32_t channels, 
             }
         }
         if (of->falling != NULL) {
-            const uint8_t *falling = of->falling + s->channel;
+            const size_t row = of->flips ? (s->pixel + (size_t)p) * (size_t)channels : 0;
+            const uint8_t *falling = of->falling + row + s->channel;
             for (int32_t c = 0; c < s->channels; c++)
                 y[c] = falling[c] ? of->levels - y[c] : y[c];
         }
@@ -200,31 +203,51 @@ static inline value limited(value y, value low, value high)
     return y < high ? y : high;
 }
 
-static void requantise(const xh_requant *of, const strip *s, const value *x, value *y)
+/* y, or where `tie` is 1 the even number that is not above it: a half in the addend rounds ties up. */
+static inline __attribute__((always_inline)) value to_even(value y, int tie) { return y & ~(value)tie; }
+
+/* `even` is known where this is called: the loops of what has no ties are those without it. */
+static inline __attribute__((always_inline)) void requantise_by(const xh_requant *of, const strip *s, int even,
+                                                               int32_t channels, const value *x, value *y)
 {
-    const int32_t shift = of->shift, c0 = s->channel;
+    const int32_t shift = of->shift;
+    const uint64_t dropped = ((uint64_t)1 << shift) - 1;
     const value low = of->low, high = of->high;
     for (int32_t p = 0; p < s->pixels; p++, x += s->channels, y += s->channels) {
+        const size_t row = of->positions ? (s->pixel + (size_t)p) * (size_t)channels : 0;
+        const size_t c0 = row + (size_t)s->channel;
         if (of->addend != NULL) {
             const int32_t *multiplier = of->multiplier + c0, *addend = of->addend + c0;
-            for (int32_t c = 0; c < s->channels; c++)
-                y[c] = limited(((int32_t)x[c] * multiplier[c] + addend[c]) >> shift, low, high);
+            for (int32_t c = 0; c < s->channels; c++) {
+                const int32_t sum = (int32_t)x[c] * multiplier[c] + addend[c];
+                y[c] = limited(to_even(sum >> shift, even && ((uint32_t)sum & (uint32_t)dropped) == 0), low, high);
+            }
         } else if (of->multiplier != NULL) {
             const int32_t *multiplier = of->multiplier + c0;
             const int64_t *addend = of->wide_addend + c0;
             /* of an unsigned shift by at most 32 the lower 32 bits are those of a signed one */
             for (int32_t c = 0; c < s->channels; c++) {
-                const int64_t sum = (int64_t)(int32_t)x[c] * multiplier[c] + addend[c];
-                y[c] = limited((int32_t)(uint32_t)((uint64_t)sum >> shift), low, high);
+                const uint64_t sum = (uint64_t)((int64_t)(int32_t)x[c] * multiplier[c] + addend[c]);
+                y[c] = limited(to_even((int32_t)(uint32_t)(sum >> shift), even && (sum & dropped) == 0), low, high);
             }
         } else {
+            const int64_t *multiplier = of->wide_multiplier + c0, *addend = of->wide_addend + c0;
             for (int32_t c = 0; c < s->channels; c++) {
-                int64_t sum = ((int64_t)x[c] * of->wide_multiplier[c0 + c] + of->wide_addend[c0 + c]) >> shift;
-                sum = sum > of->low ? sum : of->low;
-                y[c] = (value)(sum < of->high ? sum : of->high);
+                const int64_t sum = (int64_t)x[c] * multiplier[c] + addend[c];
+                int64_t code = sum >> shift & ~(int64_t)(even && ((uint64_t)sum & dropped) == 0);
+                code = code > of->low ? code : of->low;
+                y[c] = (value)(code < of->high ? code : of->high);
             }
         }
     }
+}
+
+static void requantise(const xh_requant *of, const strip *s, int32_t channels, const value *x, value *y)
+{
+    if (of->even)
+        requantise_by(of, s, 1, channels, x, y);
+    else
+        requantise_by(of, s, 0, channels, x, y);
 }
 
 static void add_maps(const xh_pass *pass, const strip *s, value *y)
@@ -418,7 +441,7 @@ static int one_strip(const xh_pass *pass, const strip *s)
         count_levels(pass->data, s, pass->output->channels, pass->output->format == XH_BITS, x, y);
         break;
     case XH_REQUANT:
-        requantise(pass->data, s, x, y);
+        requantise(pass->data, s, pass->output->channels, x, y);
         break;
     case XH_ADD:
         add_maps(pass, s, y);

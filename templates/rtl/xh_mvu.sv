@@ -1,19 +1,24 @@
-// Matrix unit: PE rows of SIMD binary weights times a stream of activation words, summed over
-// FOLDS words, thresholded or not.
+// Matrix unit: PE rows of SIMD weights times a stream of activation words, summed over FOLDS words,
+// thresholded or not.
 //
-// Takes one activation word and one weight word a clock (PE p's weights at bits p * SIMD), and
-// with the first word of a sum one start word, and gives one word of PE results a sum.  How many
-// sums make a pixel (GROUPS) is the business of who orders the streams.
+// Takes one activation word and one weight word a clock (PE p's weights at bits p * SIMD *
+// WEIGHT_BITS), and with the first word of a sum one start word, and gives one word of PE results
+// a sum.  How many sums make a pixel (GROUPS) is the business of who orders the streams.
+// Binary weights (WEIGHT_BITS 1):
 //   bipolar activations (ACT_BIPOLAR): a word adds p = popcount(x xnor w);
 //   codes: a word adds the sum of +x or -x, by the weight bit.
+// Integer weights, in two's complement (WEIGHT_BITS 2 to 8):
+//   bipolar activations: a word adds the sum of +w or -w, by the activation bit;
+//   codes: a word adds the sum of x * w.
 // THRESHOLDED: the accumulator begins at the start value, the result is accumulator >= 0, its
 // inverted sign, so a threshold costs no comparator.  Otherwise the sum leaves, sign-extended to
-// OUT_BITS: start + sum for codes, start + 2p for bipolar activations.  There the accumulator
+// OUT_BITS: start + sum, but start + 2p where signs meet signs.  There the accumulator
 // holds start >> 1 plus p and the lowest bit of the start goes around it, so the last addition
 // disappears.  Arithmetic is modulo 2^ACC_BITS: exact where the final value fits.
 //
 // Two stages: the words' sums in a register, then the accumulators, which are the output
-// registers as well.  m_ready_i reaches the three ready outputs combinationally.
+// registers as well.  Products x * w are a stage in front of these, or two where DSPs form them.
+// m_ready_i reaches the three ready outputs combinationally.
 module xh_mvu #(
   parameter int unsigned PE          = 4,
   parameter int unsigned SIMD        = 16,
@@ -24,31 +29,32 @@ module xh_mvu #(
   parameter int unsigned GROUPS      = 1,
   parameter int unsigned START_BITS  = 8,
   parameter int unsigned ACC_BITS    = 8,
+  parameter int unsigned WEIGHT_BITS = 1,
   parameter bit          THRESHOLDED = 1'b1,
   parameter int unsigned OUT_BITS    = 1
 ) (
-  input  logic                     clk_i,
-  input  logic                     rst_ni,
+  input  logic                           clk_i,
+  input  logic                           rst_ni,
 
-  input  logic                     s_valid_i,
-  output logic                     s_ready_o,
-  input  logic [SIMD*ACT_BITS-1:0] s_data_i,
+  input  logic                           s_valid_i,
+  output logic                           s_ready_o,
+  input  logic [SIMD*ACT_BITS-1:0]       s_data_i,
 
-  input  logic                     w_valid_i,
-  output logic                     w_ready_o,
-  input  logic [PE*SIMD-1:0]       w_data_i,
+  input  logic                           w_valid_i,
+  output logic                           w_ready_o,
+  input  logic [PE*SIMD*WEIGHT_BITS-1:0] w_data_i,
 
-  input  logic                     t_valid_i,
-  output logic                     t_ready_o,
-  input  logic [PE*START_BITS-1:0] t_data_i,
+  input  logic                           t_valid_i,
+  output logic                           t_ready_o,
+  input  logic [PE*START_BITS-1:0]       t_data_i,
 
-  output logic                     m_valid_o,
-  input  logic                     m_ready_i,
-  output logic [PE*OUT_BITS-1:0]   m_data_o
+  output logic                           m_valid_o,
+  input  logic                           m_ready_i,
+  output logic [PE*OUT_BITS-1:0]         m_data_o
 );
 
   // raw bipolar results are one bit longer than the accumulator
-  localparam bit HALVED = ACT_BIPOLAR && !THRESHOLDED;
+  localparam bit HALVED = ACT_BIPOLAR && !THRESHOLDED && WEIGHT_BITS == 1;
   localparam int unsigned RESULT_BITS = HALVED ? ACC_BITS + 1 : ACC_BITS;
 
   if (PE < 1 || SIMD < 1 || FOLDS < 1 || GROUPS < 1 || START_BITS < 1 || ACC_BITS < 1) begin : gen_bad_size
@@ -56,6 +62,9 @@ module xh_mvu #(
   end
   if (ACT_BITS < 1 || ACT_BITS > 8) begin : gen_bad_act
     $error("xh_mvu: ACT_BITS must be 1 to 8");
+  end
+  if (WEIGHT_BITS < 1 || WEIGHT_BITS > 8) begin : gen_bad_weight
+    $error("xh_mvu: WEIGHT_BITS must be 1 to 8");
   end
   if (ACT_BIPOLAR && (ACT_BITS != 1 || ACT_SIGNED)) begin : gen_bad_bipolar
     $error("xh_mvu: a bipolar activation is one unsigned bit");
@@ -67,8 +76,15 @@ module xh_mvu #(
     $error("xh_mvu: OUT_BITS must be 1 with a threshold and hold the sum without");
   end
 
-  // a word's sum: unsigned with bipolar activations
-  localparam int unsigned SUM_BITS = ACT_BIPOLAR ? $clog2(SIMD + 1) : ACT_BITS + $clog2(SIMD) + 1;
+  // signs that meet signs are counted, all others added; x * w is a stage of its own, or two
+  localparam bit COUNTS     = ACT_BIPOLAR && WEIGHT_BITS == 1;
+  localparam bit MULTIPLIES = !ACT_BIPOLAR && WEIGHT_BITS > 1;
+  // a DSP a product, where both factors have 4 bits or more and together 9
+  localparam bit IN_DSP = ACT_BITS >= 4 && WEIGHT_BITS >= 4 && ACT_BITS + WEIGHT_BITS >= 9;
+  localparam int unsigned STAGES = IN_DSP ? 2 : 1;
+
+  // a word's sum: unsigned where it is a count
+  localparam int unsigned SUM_BITS = COUNTS ? $clog2(SIMD + 1) : ACT_BITS + WEIGHT_BITS + $clog2(SIMD);
 
   // sums are taken modulo 2^ACC_BITS: what lies above does not matter
   localparam int unsigned KEPT_BITS = (SUM_BITS < ACC_BITS) ? SUM_BITS : ACC_BITS;
@@ -77,6 +93,8 @@ module xh_mvu #(
 
   logic first, last;
   logic take;           // one word of each stream enters
+  logic word_ready;     // the first register can take a word
+  logic word_valid, word_first, word_last;  // what stands before the sums' register
   logic sum_ready;      // the sums' register can take a word
   logic sum_valid_q, sum_first_q, sum_last_q;
   logic acc_ready;      // the accumulators can take the sums
@@ -85,10 +103,10 @@ module xh_mvu #(
   assign acc_ready = !done_q || m_ready_i;
   assign sum_ready = !sum_valid_q || acc_ready;
 
-  assign take      = s_valid_i && w_valid_i && (t_valid_i || !first) && sum_ready;
-  assign s_ready_o = sum_ready && w_valid_i && (t_valid_i || !first);
-  assign w_ready_o = sum_ready && s_valid_i && (t_valid_i || !first);
-  assign t_ready_o = sum_ready && s_valid_i && w_valid_i && first;
+  assign take      = s_valid_i && w_valid_i && (t_valid_i || !first) && word_ready;
+  assign s_ready_o = word_ready && w_valid_i && (t_valid_i || !first);
+  assign w_ready_o = word_ready && s_valid_i && (t_valid_i || !first);
+  assign t_ready_o = word_ready && s_valid_i && w_valid_i && first;
 
   if (FOLDS > 1) begin : gen_folds
     logic [$clog2(FOLDS)-1:0] fold;
@@ -101,6 +119,33 @@ module xh_mvu #(
     assign last  = 1'b1;
   end
 
+  if (MULTIPLIES) begin : gen_products
+    // the youngest word lowest; all move at once
+    logic [STAGES-1:0] product_valid_q, product_first_q, product_last_q;
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) begin
+        product_valid_q <= '0;
+        product_first_q <= '0;
+        product_last_q  <= '0;
+      end else if (word_ready) begin
+        product_valid_q <= STAGES'({product_valid_q, take});
+        product_first_q <= STAGES'({product_first_q, first});
+        product_last_q  <= STAGES'({product_last_q, last});
+      end
+    end
+
+    assign word_ready = !product_valid_q[STAGES-1] || sum_ready;
+    assign word_valid = product_valid_q[STAGES-1];
+    assign word_first = product_first_q[STAGES-1];
+    assign word_last  = product_last_q[STAGES-1];
+  end else begin : gen_no_products
+    assign word_ready = sum_ready;
+    assign word_valid = take;
+    assign word_first = first;
+    assign word_last  = last;
+  end
+
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin
       sum_valid_q <= 1'b0;
@@ -109,9 +154,9 @@ module xh_mvu #(
       done_q      <= 1'b0;
     end else begin
       if (sum_ready) begin
-        sum_valid_q <= take;
-        sum_first_q <= first;
-        sum_last_q  <= last;
+        sum_valid_q <= word_valid;
+        sum_first_q <= word_first;
+        sum_last_q  <= word_last;
       end
       if (acc_ready) done_q <= sum_valid_q && sum_last_q;
     end
@@ -119,25 +164,38 @@ module xh_mvu #(
 
   for (genvar p = 0; p < PE; p++) begin : gen_pe
 
-    logic [SIMD-1:0] weight;
+    logic [SIMD*WEIGHT_BITS-1:0] weight;
     logic [SUM_BITS-1:0] sum;
     logic [KEPT_BITS-1:0] sum_q;
-    logic signed [START_BITS-1:0] start_q, start;
+    logic signed [START_BITS-1:0] start_d, start_q, start;
     acc_t addend, init;
     acc_t acc_q;
 
-    assign weight = w_data_i[p*SIMD+:SIMD];
+    assign weight = w_data_i[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];
 
     if (KEPT_BITS < SUM_BITS) begin : gen_dropped
       logic unused;
       assign unused = ^sum[SUM_BITS-1:KEPT_BITS];
     end
 
-    if (ACT_BIPOLAR) begin : gen_bipolar
+    if (COUNTS) begin : gen_bipolar
       xh_popcount #(.SIMD(SIMD)) i_popcount (
         .activation_i(s_data_i), .weight_i(weight), .count_o(sum)
       );
       assign addend = acc_t'({1'b0, sum_q});
+    end else if (MULTIPLIES) begin : gen_integers
+      xh_int_sum #(
+        .SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED), .WEIGHT_BITS(WEIGHT_BITS), .DSP(IN_DSP)
+      ) i_int_sum (
+        .clk_i, .en_i(word_ready), .activation_i(s_data_i), .weight_i(weight), .sum_o(sum)
+      );
+      assign addend = acc_t'($signed(sum_q));
+    end else if (ACT_BIPOLAR) begin : gen_signs
+      // the weights are what is added, and the activations say with which sign
+      xh_code_sum #(.SIMD(SIMD), .ACT_BITS(WEIGHT_BITS), .ACT_SIGNED(1'b1)) i_code_sum (
+        .activation_i(weight), .weight_i(s_data_i), .sum_o(sum)
+      );
+      assign addend = acc_t'($signed(sum_q));
     end else begin : gen_codes
       xh_code_sum #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_code_sum (
         .activation_i(s_data_i), .weight_i(weight), .sum_o(sum)
@@ -145,10 +203,20 @@ module xh_mvu #(
       assign addend = acc_t'($signed(sum_q));
     end
 
+    if (MULTIPLIES) begin : gen_late_start
+      logic [STAGES*START_BITS-1:0] late_q;
+      always_ff @(posedge clk_i) begin
+        if (word_ready) late_q <= (STAGES*START_BITS)'({late_q, t_data_i[p*START_BITS+:START_BITS]});
+      end
+      assign start_d = late_q[(STAGES-1)*START_BITS+:START_BITS];
+    end else begin : gen_start
+      assign start_d = t_data_i[p*START_BITS+:START_BITS];
+    end
+
     always_ff @(posedge clk_i) begin
       if (sum_ready) begin
         sum_q <= KEPT_BITS'(sum);
-        if (first) start_q <= t_data_i[p*START_BITS+:START_BITS];
+        if (word_first) start_q <= start_d;
       end
     end
 

@@ -4,6 +4,9 @@
 // multiplier, then its addend, both signed.  The shift rounds down.  Nothing is cut before the
 // shift: product and sum have all the bits that they can need.
 //
+// EVEN: where every bit that the shift drops is 0, the lowest bit that it leaves is cleared.  With
+// half of 2^SHIFT in the addend these are the ties: rounded up, they go to the even code so.
+//
 // Four stages, the first three of which are the registers of a DSP block: factors, product, sum;
 // the codes are clamped into the fourth.
 module xh_requant #(
@@ -14,7 +17,8 @@ module xh_requant #(
   parameter int unsigned SHIFT           = 12,
   parameter int          LOW             = 0,
   parameter int          HIGH            = 255,
-  parameter int unsigned OUT_BITS        = 8
+  parameter int unsigned OUT_BITS        = 8,
+  parameter bit          EVEN            = 1'b0
 ) (
   input  logic                                           clk_i,
   input  logic                                           rst_ni,
@@ -43,19 +47,29 @@ module xh_requant #(
                        : (HIGH >>> OUT_BITS) > 0) begin : gen_bad_range
     $error("xh_requant: OUT_BITS cannot hold LOW to HIGH");
   end
+  if (EVEN && SHIFT < 1) begin : gen_bad_even
+    $error("xh_requant: EVEN needs a SHIFT of at least 1");
+  end
 
   localparam int unsigned FACTOR_BITS  = MULTIPLIER_BITS + ADDEND_BITS;
   localparam int unsigned PRODUCT_BITS = IN_BITS + MULTIPLIER_BITS;
   localparam int unsigned SUM_BITS     = ((PRODUCT_BITS > ADDEND_BITS) ? PRODUCT_BITS : ADDEND_BITS) + 1;
   localparam int unsigned LEFT_BITS    = (SUM_BITS > SHIFT) ? SUM_BITS - SHIFT : 1;
-  // LOW and HIGH must not be cut where they are compared
-  localparam int unsigned CODE_BITS    = (LEFT_BITS > OUT_BITS + 1) ? LEFT_BITS : OUT_BITS + 1;
+  // LOW, HIGH and FLOOR must not be cut where they are compared
+  localparam int unsigned HELD_BITS    = OUT_BITS + (EVEN ? 2 : 1);
+  localparam int unsigned CODE_BITS    = (LEFT_BITS > HELD_BITS) ? LEFT_BITS : HELD_BITS;
 
   typedef logic signed [SUM_BITS-1:0] sum_t;
   typedef logic signed [CODE_BITS-1:0] code_t;
 
   localparam code_t LOWEST  = code_t'(LOW);
   localparam code_t HIGHEST = code_t'(HIGH);
+  // the clamp does not wait for the ties: one that falls below an odd LOW stands on it before, and
+  // one that stands on HIGH afterwards is HIGH
+  localparam code_t FLOOR   = (EVEN && (LOW & 1) != 0) ? LOWEST + code_t'(1) : LOWEST;
+
+  // a sum that is shorter than the shift repeats its sign above
+  localparam int unsigned TIE_BITS = (SHIFT < 1) ? 1 : (SHIFT < SUM_BITS) ? SHIFT : SUM_BITS;
 
   logic [3:0] load;
   logic ready;
@@ -78,7 +92,7 @@ module xh_requant #(
     logic signed [PRODUCT_BITS-1:0] product_q;
     sum_t sum_q, shifted;
     code_t code;
-    logic [OUT_BITS-1:0] clamped, out_q;
+    logic [OUT_BITS-1:0] rounded, clamped, out_q;
 
     always_ff @(posedge clk_i) begin
       if (load[0]) begin
@@ -102,8 +116,13 @@ module xh_requant #(
     assign unused = ^shifted;
 
     always_comb begin
-      clamped = OUT_BITS'(code);
-      if (code < LOWEST) clamped = OUT_BITS'(LOWEST);
+      rounded = OUT_BITS'(code);
+      if (EVEN && sum_q[TIE_BITS-1:0] == '0) rounded[0] = 1'b0;
+    end
+
+    always_comb begin
+      clamped = rounded;
+      if (code < FLOOR) clamped = OUT_BITS'(LOWEST);
       else if (code > HIGHEST) clamped = OUT_BITS'(HIGHEST);
     end
 

@@ -184,7 +184,9 @@ def test_full_precision_ends_on_the_host(tmp_path: Path) -> None:
         net[1], net[9] = snapped(net[1]), snapped(net[9])
     xnorhw.save(net.eval(), tmp_path / "ends.pt", xnorhw.Input((2, 6, 6)))
     stored = read_build(
-        xnorhw.load(tmp_path / "ends.pt").build("pynq-z2", tmp_path / "out", verify="none").folder
+        xnorhw.load(tmp_path / "ends.pt")
+        .build("pynq-z2", tmp_path / "out", ends="host", verify="none")
+        .folder
     )
     names = [node.output.name for node in stored.graph.nodes]
     assert names.index(stored.plan.input_tensor) >= 2

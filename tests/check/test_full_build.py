@@ -6,6 +6,7 @@ import dataclasses
 import html
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -64,9 +65,15 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(bool(missing_tools()), reason="needs Verilator, g++, make and perl")
-def test_every_form_of_a_network_with_full_ends_is_equal(saved: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "cuts"),
+    [("host", ("sign1", "middle")), pytest.param("chip", ("quant", "last"), marks=pytest.mark.long)],
+)
+def test_every_form_of_a_network_with_full_ends_is_equal(
+    saved: Path, ends: Literal["host", "chip"], cuts: tuple[str, str]
+) -> None:
     model = xnorhw.load(saved / "model.pt")
-    build = model.build("pynq-z2", saved / "out", verify="full", frames=FRAMES)
+    build = model.build("pynq-z2", saved / ends, ends=ends, verify="full", frames=FRAMES)
     assert build.verdict is not None and build.verdict.passed
     ran = {link.name for link in build.verdict.links if link.ran}
     assert {"golden", "rom", "c", "hls", "rtl"} <= ran
@@ -80,18 +87,68 @@ def test_every_form_of_a_network_with_full_ends_is_equal(saved: Path) -> None:
     }
     assert build.verdict.approximation is None
     stored = read_build(build.folder)
-    assert (stored.plan.input_tensor, stored.plan.output_tensor) == ("sign1", "middle")
+    assert (stored.plan.input_tensor, stored.plan.output_tensor) == cuts
+    assert stored.info.ends == ends
     assert stored.graph.output == "last"
     x = np.asarray(model.samples)
     for form in ("c", "rtl"):
         assert np.array_equal(build.predict(x, on=form), model.predict(x))  # type: ignore[arg-type]
 
 
-def plain(saved: Path, name: str) -> StoredBuild:
-    """A build of the same model without simulators."""
-    return read_build(
-        xnorhw.load(saved / "model.pt").build("pynq-z2", saved / name, verify="none", frames=FRAMES).folder
+def test_full_layers_between_binary_ones_are_on_the_chip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        xnn.BinaryConv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        xnn.QuantReLU(3),
+        xnn.FullConv2d(8, 8, 3, padding=1, groups=2, frac=6, in_scale=1 / 7),
+        nn.BatchNorm2d(8),
+        nn.MaxPool2d(2),
+        xnn.Sign(),
+        xnn.FullConv2d(8, 12, 3, padding=1, stride=2, frac=7),
+        nn.BatchNorm2d(12),
+        xnn.Sign(),
+        xnn.BinaryConv2d(12, 6, 2),
+        nn.BatchNorm2d(6),
+        xnn.Sign(),
+        nn.Flatten(),
+        xnn.FullLinear(6, 4, frac=7),
     )
+    for _ in range(3):
+        net(torch.randint(0, 256, (16, 3, 8, 8)).float())
+    with torch.no_grad():
+        for module in net:
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight[::3] *= -1
+    xnorhw.save(xnorhw.snap(net.eval()), tmp_path / "m.pt", xnorhw.Input((3, 8, 8)))
+    model = xnorhw.load(tmp_path / "m.pt")
+    for ends, last in (("host", "10"), ("auto", "14")):
+        build = model.build("pynq-z2", tmp_path / ends, ends=ends, frames=20)  # type: ignore[arg-type]
+        assert build.verdict is not None and build.verdict.passed
+        assert [x.name for x in build.plan.layers] == ["0", "3", "7", "10", "14"][: 4 if last == "10" else 5]
+        assert (build.plan.input_tensor, build.plan.output_tensor) == ("input", last)
+
+
+def plain(saved: Path, name: str, ends: Literal["host", "chip"] = "host") -> StoredBuild:
+    """A build of the same model without simulators."""
+    model = xnorhw.load(saved / "model.pt")
+    build = model.build("pynq-z2", saved / name, ends=ends, verify="none", frames=FRAMES)
+    return read_build(build.folder)
+
+
+@pytest.mark.parametrize("layer", ["first", "last"])
+def test_a_flipped_bit_of_an_integer_weight_on_the_chip_is_found(saved: Path, layer: str) -> None:
+    stored = plain(saved, f"rom_{layer}", "chip")
+    assert [x.name for x in stored.plan.layers] == ["first", "middle", "last"]
+    assert xnorhw.Build(stored.folder).compare("golden").passed
+    index = [x.name for x in stored.plan.layers].index(layer)
+    path = stored.folder / f"rom/accel_l{index}_weights.mem"
+    lines = path.read_text().splitlines()
+    lines[-1] = f"{int(lines[-1], 16) ^ 1:0{len(lines[-1])}x}"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(xnorhw.VerifyError) as caught:
+        xnorhw.Build(stored.folder).verify("golden")
+    assert caught.value.module == layer
 
 
 def edited(stored: StoredBuild, graph: IntGraph) -> None:
@@ -138,7 +195,7 @@ def test_front_and_back_are_the_whole(saved: Path) -> None:
 def test_a_network_that_is_not_snapped_is_measured(tmp_path: Path) -> None:
     net = make_net(frac=1, snap=False)
     with torch.no_grad():
-        net.first.weight[0, 0, 0, 0] = 2.0**14  # leaves the others of the layer no fine steps
+        net.first.weight[0, 0, 0, 0] = 2.0**26  # leaves the others of the layer no fine steps
     x = torch.randint(0, 256, (FRAMES, 2, 6, 6)).float()
     xnorhw.save(net, tmp_path / "model.pt", SHAPE, samples=x.numpy())
     model = xnorhw.load(tmp_path / "model.pt")
@@ -185,7 +242,9 @@ def test_a_build_of_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_snapped_network_is_not_approximate(saved: Path) -> None:
-    build = xnorhw.load(saved / "model.pt").build("pynq-z2", saved / "exact", frames=FRAMES, approximate=True)
+    build = xnorhw.load(saved / "model.pt").build(
+        "pynq-z2", saved / "exact", ends="host", frames=FRAMES, approximate=True
+    )
     assert build.verdict is not None and build.verdict.approximation is None
     assert "APPROXIMATE" not in (build.folder / "report.html").read_text()
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from xnorhw import golden
 from xnorhw import nn as xnn
 from xnorhw.check.c_link import CLink
 from xnorhw.emit.store import read_build
+from xnorhw.golden.run import requant
+from xnorhw.ir.int_graph import Requant
+from xnorhw.plan.model import RequantUnit
 
 
 class Residual(nn.Module):
@@ -56,6 +60,30 @@ class Fire(nn.Module):
         return scores
 
 
+class Weighted(nn.Module):
+    """Blocks of binary weights on codes: numbers, and sums of them, are read in coarser steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = xnn.FullConv2d(1, 4, 3, frac=4)
+        self.norm, self.grid = nn.BatchNorm2d(4), xnn.Grid(10, 5)
+        self.codes = xnn.QuantReLU(8, 0.125)
+        self.conv = xnn.BinaryConv2d(4, 4, 3, padding=1, scale="channel", in_scale=0.125)
+        self.norm2, self.grid2 = nn.BatchNorm2d(4), xnn.Grid(9, 4)
+        self.coarse, self.codes2 = xnn.Grid(8, 3), xnn.QuantReLU(4, 0.25)
+        self.conv2 = xnn.BinaryConv2d(4, 4, 3, padding=1, scale="channel", in_scale=0.25)
+        self.norm3, self.grid3 = nn.BatchNorm2d(4), xnn.Grid(8, 3)
+        self.held = xnn.Grid(7, 1)
+        self.flatten, self.last = nn.Flatten(), xnn.FullLinear(64, 3, frac=6, in_frac=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        start = self.grid(self.norm(self.first(x)))
+        total = self.coarse(self.grid2(self.norm2(self.conv(self.codes(start)))) + start)
+        total = self.held(self.grid3(self.norm3(self.conv2(self.codes2(total)))) + total)
+        scores: Tensor = self.last(self.flatten(total))
+        return scores
+
+
 def built(net: nn.Module, folder: Path) -> Path:
     torch.manual_seed(5)
     x = torch.randint(0, 256, (8, 1, 6, 6)).float()
@@ -66,7 +94,7 @@ def built(net: nn.Module, folder: Path) -> Path:
     return folder / "out"
 
 
-@pytest.mark.parametrize(("make", "bits"), [(Residual, 16), (Fire, 8)])
+@pytest.mark.parametrize(("make", "bits"), [(Residual, 16), (Fire, 8), (Weighted, 16)])
 def test_the_engine_hands_over_and_takes_back(make: type[nn.Module], bits: int, tmp_path: Path) -> None:
     stored = read_build(built(make(), tmp_path))
     assert stored.plan.input_frame.element_bits == bits
@@ -76,3 +104,21 @@ def test_the_engine_hands_over_and_takes_back(make: type[nn.Module], bits: int, 
     codes = draw.integers(kind.min, kind.max + 1, (4, *stored.graph.input_tensor.shape))
     compared, _ = CLink(stored).check(golden.run(stored.graph, codes), 0)
     assert compared.values and not compared.mismatches, compared.first
+
+
+@pytest.mark.long
+def test_ties_to_even_in_every_form(tmp_path: Path) -> None:
+    """Three readers of finer numbers whose multiplication rounds to even, compared on every tensor."""
+    folder = built(Weighted(), tmp_path)
+    stored = read_build(folder)
+    units = [unit.name for unit in stored.plan.units if isinstance(unit, RequantUnit) and unit.even]
+    assert len(units) == 3
+    moved = 0
+    tensors = golden.run(stored.graph, stored.samples.codes)
+    for node in stored.graph.nodes:
+        if isinstance(node.op, Requant) and node.op.even:
+            up = requant(replace(node.op, even=False), tensors[node.input])
+            moved += int((up != tensors[node.output.name]).sum())
+    assert moved > 20
+    verdict = xnorhw.Build(folder).verify(frames=8)
+    assert verdict.passed and {"c", "hls", "rtl"} <= {link.name for link in verdict.links if link.ran}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from xnorhw import golden
 from xnorhw.golden.codes import random_codes
+from xnorhw.golden.run import requant
 from xnorhw.ir.float_graph import Input
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import (
@@ -38,7 +39,10 @@ FRAMES = 3
 
 
 class Drawing:
-    """A graph that grows node by node; ``values`` are golden's for a few random frames."""
+    """A graph that grows node by node; ``values`` are golden's for a few random frames.
+
+    ``ties``: by tensor the codes that rounding up would have made, where ties to even made others.
+    """
 
     def __init__(self, seed: int, shape: tuple[int, int, int], kind: IntType) -> None:
         self.rng = np.random.default_rng(seed)
@@ -48,6 +52,7 @@ class Drawing:
         self.graph = IntGraph(declared, self.input, (), "input", (), (int(np.prod(shape)),))
         self.codes = random_codes(self.graph, FRAMES, seed)
         self.values: dict[str, npt.NDArray[Any]] = {"input": self.codes}
+        self.ties: dict[str, npt.NDArray[Any]] = {}
 
     def kind(self, name: str) -> IntType:
         found = self.graph.tensor(name).type
@@ -101,8 +106,13 @@ class Drawing:
         geometry = WindowGeometry(kernel, **window)
         return self.add(Product(terms, geometry, groups, pad_value), self.sums(source, taps), source)
 
-    def threshold(self, source: str, levels: int, kind: IntType, positions: bool = False) -> str:
-        """Levels on values that occur, in both directions, with a few constant channels."""
+    def threshold(
+        self, source: str, levels: int, kind: IntType, positions: bool = False, mixed: bool = False
+    ) -> str:
+        """Levels on values that occur, in both directions, with a few constant channels.
+
+        ``mixed``: positions differ in direction as well.
+        """
         x = self.values[source]
         _, channels, height, width = x.shape
         count = height * width if positions else 1
@@ -112,28 +122,42 @@ class Drawing:
         table[:, constant] = np.where(self.rng.random(channels) < 0.5, -(1 << 40), 1 << 40)[constant][
             None, :, None
         ]
-        direction = np.where(self.rng.random(channels) < 0.3, -1, 1).astype(np.int8)
+        ways = (count, channels) if mixed else channels
+        direction = np.where(self.rng.random(ways) < 0.3, -1, 1).astype(np.int8)
         strict = self.rng.random(levels) < 0.3
         return self.add(Threshold(table, direction, strict, constant), kind, source)
 
     def sign(self, source: str) -> str:
         return self.threshold(source, 1, BIPOLAR)
 
-    def requant(self, source: str, kind: IntType, factor_bits: int, spread: float = 1.5) -> str:
-        """To values that fill ``kind`` and a little more, channels of both directions."""
+    def requant(
+        self, source: str, kind: IntType, factor_bits: int, spread: float = 1.5, positions: bool = False
+    ) -> str:
+        """To values that fill ``kind`` and a little more, channels (or ``positions``) of both directions."""
         x = self.values[source]
         channels, largest = x.shape[1], max(1, int(np.abs(x).max()))
+        size = (x.shape[2] * x.shape[3], channels) if positions else (channels,)
         room = (kind.max - kind.min) * spread / 2
         shift = max(0, int(np.floor(np.log2((1 << factor_bits) * largest / room))))
         top = min((1 << factor_bits) - 1, int(room * (1 << shift) / largest))
-        multiplier = self.rng.integers(top // 2, top + 1, channels) * self.rng.choice(
-            [-1, 1], channels, p=[0.3, 0.7]
-        )
-        multiplier[1:][self.rng.random(channels - 1) < 0.1] = 0
+        multiplier = self.rng.integers(top // 2, top + 1, size) * self.rng.choice([-1, 1], size, p=[0.3, 0.7])
+        multiplier[1:][self.rng.random((size[0] - 1, *size[1:])) < 0.1] = 0
         middle = (kind.max + kind.min + 1) // 2 << shift
-        addend = middle + self.rng.integers(0, 1 << shift, channels)
+        addend = middle + self.rng.integers(0, 1 << shift, size)
         op = Requant(multiplier.astype(np.int64), addend.astype(np.int64), shift, kind.min, kind.max)
         return self.add(op, kind, source)
+
+    def even(self, source: str, kind: IntType, unit: int = 0, factor_bits: int = 0) -> str:
+        """x * m / (4 * 2^unit), m small, ties to even: where x is n * 2^unit, a tie is every fourth n."""
+        channels = self.values[source].shape[1]
+        multiplier = self.rng.choice([1, -1, 3, -3, 2], channels).astype(np.int64) << factor_bits
+        shift = unit + factor_bits + 2
+        middle = (kind.max + kind.min + 1) // 2 << shift
+        addend = np.full(channels, middle + (1 << shift - 1), np.int64)
+        name = self.add(Requant(multiplier, addend, shift, kind.min, kind.max, True), kind, source)
+        up = requant(Requant(multiplier, addend, shift, kind.min, kind.max), self.values[source])
+        self.ties[name] = up[up != self.values[name]]
+        return name
 
     def sum_of(self, *sources: str, shifts: tuple[int, ...]) -> str:
         kinds = [self.kind(name) for name in sources]
@@ -214,6 +238,23 @@ def fire(seed: int) -> Drawing:
     return d
 
 
+def evens(seed: int) -> Drawing:
+    """Ties to even: of sums that 32 bits hold, of factors that they hold, of values of 64 bits."""
+    d = Drawing(seed, (13, 7, 9), code(8, True))
+    small = d.requant(d.product("input", 37, (3, 3), pads=Pads(1, 1, 1, 1)), twos_complement(10), 14)
+    numbers = d.even(small, twos_complement(9))
+    d.even(numbers, code(5, False))
+    higher = d.sum_of(small, numbers, shifts=(16, 16))
+    codes = d.even(higher, code(8, False), 16, 8)
+    d.even(higher, twos_complement(9), 16, 14)
+    d.even(higher, twos_complement(9), 16, 24)
+    longest = d.sum_of(small, numbers, shifts=(32, 33))
+    last = d.even(longest, code(8, False), 32)
+    d.even(longest, twos_complement(11), 32, 12)
+    d.product(d.concat(codes, last), 5, (2, 2))
+    return d
+
+
 def bases(seed: int) -> Drawing:
     """Thermometer codes by planes, several terms, the map K, tables on sums."""
     d = Drawing(seed, (40, 6, 7), BIPOLAR)
@@ -285,10 +326,37 @@ def wide(seed: int) -> Drawing:
     return d
 
 
+def positions(seed: int) -> Drawing:
+    """Levels, directions and factors that differ from pixel to pixel, of sums of 32 bits and of more."""
+    d = Drawing(seed, (37, 7, 6), code(4, True))
+
+    def by_position(source: str, levels: int, kind: IntType) -> str:
+        return d.threshold(source, levels, kind, positions=True, mixed=True)
+
+    sums = d.product("input", 70, (3, 3), pads=Pads(1, 1, 1, 1))
+    signs = by_position(sums, 1, BIPOLAR)
+    d.product(d.add(Reshape(), BIPOLAR, signs), 9)
+    few, many = by_position(sums, 3, code(2, False)), by_position(sums, 20, code(5, False))
+    d.product(few, 5, (2, 2))
+    by_position(d.pool(sums, (2, 2), stride=(2, 2)), 1, BIPOLAR)
+    # behind a product that nothing else reads
+    alone = by_position(d.product(signs, 40), 1, BIPOLAR)
+    long = d.sum_of(sums, signs, shifts=(32, 33))
+    d.product(d.concat(by_position(long, 1, BIPOLAR), alone), 6, (3, 2))
+    for source, bits in ((sums, 14), (sums, 25), (long, 12)):
+        d.requant(source, code(8, False), bits, positions=True)
+    by_position(long, 17, code(5, False))
+    by_position(long, 2, code(2, False))
+    d.product(d.add(Reshape(), code(5, False), many), 8)
+    return d
+
+
 GRAPHS: dict[str, Callable[[int], Drawing]] = {
     "residual": residual,
     "fire": fire,
     "bases": bases,
     "wide": wide,
     "bytes": bytes_,
+    "evens": evens,
+    "positions": positions,
 }

@@ -16,6 +16,7 @@ from xnorhw import golden
 from xnorhw.emit import engine
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.engine import engine_network
+from xnorhw.plan.engine_model import RequantStep
 from xnorhw.sim.engine_run import engine_paths, input_bytes, run_program
 
 SEED = 20260801
@@ -77,7 +78,23 @@ def native(drawings: dict[str, Drawing], tmp_path_factory: pytest.TempPathFactor
 FAULTS = {
     "a level too high": ("xh_passes.h", "x >= at[low + half - 1]", "x > at[low + half - 1]"),
     "a falling channel of levels": ("xh_passes.h", "of->levels - y[c] :", "y[c] :"),
-    "a shift of its own sign": ("xh_passes.h", "+ addend[c]) >> shift", "+ addend[c]) / (1 << shift)"),
+    "signs all turned as at the first pixel": ("xh_passes.h", "(sign->flips ? words : 0)", "0"),
+    "levels all turned as at the first pixel": ("xh_passes.h", "of->flips ? (s->pixel", "0 ? (s->pixel"),
+    "all factors those of the first pixel": (
+        "xh_passes.h",
+        "of->positions ? (s->pixel + (size_t)p) * (size_t)channels : 0;\n        const size_t c0",
+        "0;\n        const size_t c0",
+    ),
+    "a shift of its own sign": (
+        "xh_passes.h",
+        "(sum >> shift, even && ((uint32_t)",
+        "(sum / (1 << shift), even && ((uint32_t)",
+    ),
+    "ties of 32 bits rounded up": ("xh_passes.h", "even && ((uint32_t)sum", "0 && ((uint32_t)sum"),
+    "ties of a long addend rounded up": ("xh_passes.h", "even && (sum & dropped)", "0 && (sum & dropped)"),
+    "ties of 64 bits rounded up": ("xh_passes.h", "even && ((uint64_t)sum", "0 && ((uint64_t)sum"),
+    "ties rounded down": ("xh_passes.h", "return y & ~(value)tie;", "return y - tie;"),
+    "every code made even": ("xh_passes.h", "return y & ~(value)tie;", "return tie < 2 ? y & -2 : y;"),
     "a clamp forgotten": ("xh_passes.h", "return y < high ? y : high;", "return y;"),
     "an operand not shifted": ("xh_passes.h", "((uvalue)x[i] << shift)", "((uvalue)x[i])"),
     "a minimum as a maximum": ("xh_passes.h", "best[c] ^= turned[c];", "(void)turned;"),
@@ -133,6 +150,15 @@ def test_every_tensor_has_several_values(drawings: dict[str, Drawing]) -> None:
             assert len(np.unique(values)) > 1 or name.endswith("lookup"), name
             if name.endswith("requant") and values.shape[1] > 1:
                 assert values.max() - values.min() > (kind.max - kind.min) // 4, name
+        assert all(len(moved) > 500 for moved in drawing.ties.values())
+    assert len(drawings["evens"].ties) >= 6
+
+
+def test_factors_of_positions_have_every_width(drawings: dict[str, Drawing]) -> None:
+    layers = engine_network(drawings["positions"].scores()).layers
+    steps = [layer.step for layer in layers if isinstance(layer.step, RequantStep)]
+    assert all(step.positions == 42 for step in steps)
+    assert len({(step.multiplier is None, step.addend is None) for step in steps}) == 3
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -31,6 +31,7 @@ GOLDEN = {
     for name in ("accel.cpp", "accel_stages.cpp")
 }
 GOLDEN_CODES = Path(__file__).parent / "accel_stages_codes.golden.cpp"
+GOLDEN_INTEGERS = Path(__file__).parent / "accel_stages_integers.golden.cpp"
 GOLDEN_BRANCHES = {
     name: Path(__file__).parent / f"{name.removesuffix('.cpp')}_branches.golden.cpp" for name in GOLDEN
 }
@@ -90,6 +91,38 @@ def test_text_of_codes_is_that_which_was_read_and_approved() -> None:
     if os.environ.get("XNORHW_REFRESH"):
         GOLDEN_CODES.write_text(text, encoding="utf-8", newline="\n")
     assert text == GOLDEN_CODES.read_text(encoding="utf-8")
+
+
+def with_integers() -> tuple[Plan, IntGraph]:
+    """Integer weights on pixels in DSPs, on codes of two bits in LUTs, on signs."""
+    levels, sign = code_networks.Levels, code_networks.Levels(1, "sign")
+    layers: list[code_networks.Layer] = [
+        code_networks.Conv(3, codes=levels(2), weight_bits=6),
+        code_networks.Conv(2, (1, 1), codes=sign, weight_bits=3),
+        code_networks.Conv(2, (1, 1), codes=sign),
+        code_networks.Dense(2, weight_bits=8),
+    ]
+    graph, _ = code_networks.network((2, 4, 4), layers, code(8, True), seed=6)
+    pairs = (("layer0", 2, 6), ("layer1", 1, 3), ("layer2", 1, 2), ("layer3", 2, 1))
+    folding = Folding(tuple(LayerFolding(*pair) for pair in pairs))
+    return make_plan(graph, load_board("pynq-z2"), folding=folding), graph
+
+
+def test_text_of_integer_weights_is_that_which_was_read_and_approved() -> None:
+    """Of the stages those that multiply; what adds them up stands in a header of its own."""
+    files = hls.files(*with_integers())
+    text = files["hls/accel_stages.cpp"]
+    assert '#include "xh_products.h"\n' in text and "hls/xh_products.h" in files
+    blocks = re.findall(r"^//[^\n]*\nvoid \w+\(.*?^\}\n", text, re.MULTILINE | re.DOTALL)
+    text = "\n".join(block for block in blocks if re.search(r"xh_(dsp|lut|sign)_sum<", block))
+    if os.environ.get("XNORHW_REFRESH"):
+        GOLDEN_INTEGERS.write_text(text, encoding="utf-8", newline="\n")
+    assert text == GOLDEN_INTEGERS.read_text(encoding="utf-8")
+
+
+def test_what_binary_weights_do_not_use_is_not_there(built: tuple[Plan, IntGraph]) -> None:
+    files = hls.files(*built)
+    assert "hls/xh_products.h" not in files and not any("xh_products" in text for text in files.values())
 
 
 def with_branches() -> tuple[Plan, IntGraph]:
@@ -160,7 +193,7 @@ def test_what_vitis_reads_hides_nothing(built: tuple[Plan, IntGraph]) -> None:
         conditions = re.findall(r"^#\s*(?:if|ifdef|ifndef|elif|else)\b.*", text, re.MULTILINE)
         guard = re.sub(r"\W", "_", name).upper()
         assert conditions == ([f"#ifndef {guard}"] if name.endswith(".h") else []), path
-        assert not re.search(r'#include "(sim/|\.\./|xh_(?!popcount))', text), path
+        assert not re.search(r'#include "(sim/|\.\./|xh_(?!popcount|products))', text), path
 
 
 def functions(text: str) -> list[str]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.plan.graph_networks import CASES
 from xnorhw.board import load_board
-from xnorhw.emit import rtl
+from xnorhw.emit import rtl, store
 from xnorhw.emit.graph_drawing import graph_pipeline, stage_arrows
 from xnorhw.emit.pipeline_drawing import pipeline_drawing
 from xnorhw.emit.svg import Stage, pipeline
 from xnorhw.emit.unit_parameters import comment_of, summands_of, vector_of
 from xnorhw.emit.wiring import netlist
+from xnorhw.ir import serial
+from xnorhw.ir.int_graph import IntGraph, Requant
 from xnorhw.plan import make_plan
 from xnorhw.plan.model import (
     AbsSumUnit,
@@ -27,6 +31,7 @@ from xnorhw.plan.model import (
     MultiplyUnit,
     Plan,
     PoolUnit,
+    RequantUnit,
     Window,
 )
 
@@ -53,6 +58,35 @@ def instance(text: str, module: str, name: str) -> dict[str, str]:
 
 def names(plan: Plan, kind: type) -> list[str]:
     return [unit.name for unit in plan.units if isinstance(unit, kind)]
+
+
+def test_ties_to_even_are_a_parameter_of_the_units_that_need_it() -> None:
+    """The others' instances have the text that they had before there was one."""
+    plan = made("ties to even")
+    units = [unit for unit in plan.units if isinstance(unit, RequantUnit)]
+    found = {u.name: instance(core(plan), "xh_requant", u.name).get("EVEN") for u in units}
+    assert found == {u.name: "1'b1" if u.even else None for u in units}
+    assert {u.even for u in units} == {True, False}
+    assert all(("ties to even" in comment_of(u, "", "")) == u.even for u in units)
+
+
+@pytest.mark.parametrize("name", ["ties to even", "numbers"])
+def test_ties_to_even_are_stored_where_there_are_any(name: str) -> None:
+    """What has none is stored as it was before there were any, and so reads what was stored then."""
+    graph, plan = CASES[name]()[0], made(name)
+    for value, classes in ((graph, store._GRAPH_CLASSES), (plan, store._PLAN_CLASSES)):
+        arrays: dict[str, Any] = {}
+        text = json.dumps(serial.encode(value, arrays))
+        again = serial.decode(json.loads(text), arrays, classes)
+        assert _evens(again) == _evens(value)
+        assert text.count('"even"') == text.count('"even": true') == sum(_evens(value))
+    assert sum(_evens(plan)) == sum(_evens(graph)) == (6 if name == "ties to even" else 0)
+
+
+def _evens(value: Plan | IntGraph) -> list[bool]:
+    if isinstance(value, Plan):
+        return [unit.even for unit in value.units if isinstance(unit, RequantUnit)]
+    return [node.op.even for node in value.nodes if isinstance(node.op, Requant)]
 
 
 def parts(text: str) -> list[str]:

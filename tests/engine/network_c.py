@@ -157,7 +157,7 @@ def _sign(op: Threshold, name: str, groups: int) -> str:
     if falling.any():
         text += _array("uint32_t", f"{name}_flip", _words(falling))
         flip = f"{name}_flip"
-    return text + f"static const xh_sign {name} = {{{name}_at, {flip}, {positions}, {groups * padded}}};\n"
+    return text + f"static const xh_sign {name} = {{{name}_at, {flip}, {positions}, {groups * padded}, 0}};\n"
 
 
 def _product(op: Product, name: str, from_bits: bool, sign: str, sums: int) -> str:
@@ -189,7 +189,8 @@ def _levels(op: Threshold, name: str) -> str:
     text = _array("int64_t" if wide else "int32_t", f"{name}_at", at)
     text += _array("uint8_t", f"{name}_falling", falling.astype(np.uint8))
     tables = f"NULL, {name}_at" if wide else f"{name}_at, NULL"
-    return text + (f"static const xh_levels {name} = {{{tables}, {name}_falling, {positions}, {levels}}};\n")
+    values = f"{tables}, {name}_falling, {positions}, {levels}, 0"
+    return text + f"static const xh_levels {name} = {{{values}}};\n"
 
 
 def _floats(values: npt.NDArray[np.float32] | None, name: str) -> tuple[str, str, int]:

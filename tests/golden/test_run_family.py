@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,24 @@ def test_requant_rounds_down_and_clamps() -> None:
     x = np.array([[-4, -1, 0, 1, 5], [-4, -1, 0, 2, 9]]).T[:, :, None, None]
     # floor((3x + 1) / 4) and floor((5 - 2x) / 4), clamped to -2..3
     assert requant(op, x)[:, :, 0, 0].T.tolist() == [[-2, -1, 0, 1, 3], [3, 1, 1, 0, -2]]
+
+
+def test_requant_sends_ties_to_even() -> None:
+    """x / 4 and -x / 4, half of 4 added: Python's round is the tie to even."""
+    op = Requant(np.array([1, -1]), np.array([2, 2]), 2, -5, 4, even=True)
+    x = np.repeat(np.arange(-30, 31)[:, None], 2, axis=1)[:, :, None, None]
+    wanted = [[min(max(round(sign * int(s) / 4), -5), 4) for sign in (1, -1)] for s in x[:, 0, 0, 0]]
+    assert requant(op, x)[:, :, 0, 0].tolist() == wanted
+    up = requant(dataclasses.replace(op, even=False), x)[:, :, 0, 0]
+    assert {x[i, 0, 0, 0] % 8 for i in np.flatnonzero(up[:, 0] != np.array(wanted)[:, 0])} == {2}
+
+
+def test_a_sum_shorter_than_the_shift_is_a_tie_at_zero_alone() -> None:
+    op = Requant(np.array([1]), np.array([0]), 5, -5, 5, even=True)
+    x = np.arange(-31, 32)[:, None, None, None]
+    # -1 is odd and no tie; 0 is one, and even
+    assert requant(op, x).ravel().tolist() == [-1] * 31 + [0] * 32
+    assert requant(op, np.array([-32]).reshape(1, 1, 1, 1)).item() == -2
 
 
 @pytest.mark.parametrize("pads", [Pads(), Pads(1, 1, 1, 1), Pads(1, 0, 0, 2)])

@@ -43,7 +43,7 @@ class Directive:
     """One directive.
 
     ``place`` is where it may stand: "loop" (a loop's body), "function" or "top" (the top function's
-    body).  ``variable`` is the kind of variable that it names: "array", "stream" or "".
+    body).  ``variable`` is the kind of variable that it names: "array", "stream", "number" or "".
     """
 
     place: str
@@ -80,6 +80,17 @@ DIRECTIVES: dict[str, Directive] = {
         },
         ("variable", "type"),
         "array",
+    ),
+    "bind_op": Directive(
+        "function",
+        {
+            "variable": NAME,
+            "op": _one_of("mul", "add", "sub"),
+            "impl": _one_of("dsp", "fabric"),
+            "latency": INT,
+        },
+        ("variable", "op"),
+        "number",
     ),
     "dataflow": Directive("top", {"disable_start_propagation": FLAG}),
     "dependence": Directive(

@@ -228,6 +228,8 @@ def _check_variable(program: Program, pragma: Pragma) -> None:
         wrong(f"{name} is no array")
     if wanted == "stream" and not var.is_stream:
         wrong(f"{name} is no stream")
+    if wanted == "number" and (var.dims or var.is_stream):
+        wrong(f"{name} is no number")
     dim = pragma.get("dim")
     if var.dims and dim is not None and dim.isdigit() and int(dim) > len(var.dims):
         wrong(f"{name} has {len(var.dims)} dimensions, not {dim}")

@@ -10,6 +10,7 @@ import pytest
 from tests.hls_rules import check
 from tests.hls_rules.planted import rules
 from tests.plan.code_cases import CASES
+from tests.plan.full_cases import CASES as FULL_CASES
 from tests.plan.graph_networks import CASES as GRAPHS
 from tests.plan.networks import Conv, Layer, Linear, Pool, dense, digits, network, street_view
 from xnorhw.board import load_board
@@ -19,13 +20,16 @@ from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.types import code
 from xnorhw.plan import make_plan
 
+FULL = {name: FULL_CASES[name] for name in ("first and last", "on codes")}
+"""Integer weights on signs, in DSPs and in LUTs."""
+
 
 def graph(name: str) -> IntGraph:
     """A network that shows what the name says."""
     if name in ("digits", "street_view", "dense"):
         return {"digits": digits, "street_view": street_view, "dense": dense}[name]()
-    if name in CASES or name in GRAPHS:
-        return (CASES | GRAPHS)[name]()[0]
+    if name in CASES or name in GRAPHS or name in FULL:
+        return (CASES | GRAPHS | FULL)[name]()[0]
     layers: dict[str, tuple[tuple[int, int, int], list[Layer], int]] = {
         "dilated": ((3, 9, 11), [Conv(8, dilation=(2, 2)), Linear(10)], 8),
         "strided": ((2, 11, 13), [Conv(8, (3, 2), stride=(2, 3)), Conv(4, (1, 1)), Linear(3)], 8),
@@ -46,6 +50,7 @@ NAMES = (
     *("ceiling pool", "ends in sums", "one pixel", "wide row"),
     *CASES,
     *GRAPHS,
+    *FULL,
 )
 
 
@@ -183,6 +188,20 @@ STAGES = "accel_stages.cpp"
 )
 def test_planted_faults_in_branches(name: str, rule: str, file: str, old: str, new: str) -> None:
     assert_noticed(name, rule, file, old, new)
+
+
+@pytest.mark.parametrize(
+    ("rule", "old", "new"),
+    [
+        ("sum", r"sum \+= product;", "if (product != 0) { sum += product; }"),
+        ("pragma", r"impl=dsp", "impl=dsp48"),
+        ("pragma", r" op=mul", ""),
+        ("pragma-variable", r"BIND_OP variable=product", "BIND_OP variable=products"),
+        ("pragma-variable", r"BIND_OP variable=product", "BIND_OP variable=missing"),
+    ],
+)
+def test_planted_faults_in_products(rule: str, old: str, new: str) -> None:
+    assert_noticed("on codes", rule, "xh_products.h", old, new)
 
 
 def assert_noticed(name: str, rule: str, file: str, old: str, new: str) -> None:

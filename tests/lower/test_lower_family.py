@@ -21,11 +21,9 @@ from xnorhw.ir.int_graph import (
     Concat,
     HostAffine,
     IntGraph,
-    Lookup,
     MaxPool,
     Product,
     Requant,
-    Reshape,
     SumPool,
     Threshold,
 )
@@ -92,21 +90,6 @@ def test_codes_up_to_four_bits_are_thresholds_above_one_multiplication(bits: int
         assert (op.low, op.high) == (0, 2**bits - 1) and (np.abs(op.multiplier) < 1 << 17).all()
         assert (op.multiplier < 0).any() and (op.multiplier > 0).any()
     assert len(np.unique(result.tensors["2"])) > min(2**bits, 8) // 2
-
-
-def test_ties_to_even_have_a_table() -> None:
-    """s / 4 has a tie at every even sum: >= for odd codes, > for even, on no line."""
-    net = nn.Sequential(conv(4, 4, seed=1), xnn.QuantReLU(5, 4.0), conv(4, 3, 1, in_scale=4.0))
-    declared = Input((4, 5, 5), 4, True)
-    graph = equal(net, declared).graph
-    op = op_of(graph, "1", Lookup)
-    kind = graph.tensor("0").type
-    assert kind is not None
-    sums = np.arange(kind.min, kind.max + 1)
-    assert op.table.shape == (4, len(sums))
-    reached = np.abs(sums) <= 4 * 9 * 7
-    wanted = np.clip(np.rint(sums / 4), 0, 31)
-    assert (op.table == wanted)[:, reached].all()
 
 
 @pytest.mark.parametrize("bits", [5, 9])
@@ -304,6 +287,17 @@ def test_a_relu_between_binary_layers_names_calibrate() -> None:
     assert "xnn.QuantReLU" in error.remedy and "xnorhw calibrate" in error.remedy
 
 
+def test_a_relu_is_named_through_pools_and_flattens() -> None:
+    chain = nn.Sequential(
+        conv(4, 4, seed=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), xnn.BinaryLinear(4, 2)
+    )
+    error = refusal(chain)
+    assert error.module == "4" and "1 (ReLU)" in error.reason
+    assert "in the place of 1:" in error.remedy and "xnorhw calibrate" in error.remedy
+    error = refusal(nn.Sequential(conv(4, 4, seed=1), nn.ReLU(), norm(), conv(4, 2, 1)))
+    assert "2 (BatchNorm2d)" in error.reason and "calibrate" not in error.remedy
+
+
 # --- features --------------------------------------------------------------------------------
 
 
@@ -327,17 +321,20 @@ def test_thresholds_of_features_are_a_table_a_position() -> None:
     assert op_of(codes, "3", Threshold).table.shape == (9, 4, 3)
 
 
-def test_features_that_go_both_ways_are_thresholded_by_themselves() -> None:
+def test_features_that_go_both_ways_have_a_direction_each() -> None:
     gamma = np.resize([1.0, -1.0], 36)
-    assert kinds(equal(features(gamma)).graph) == [Product, Reshape, Threshold, Product]
+    graph = equal(features(gamma)).graph
+    assert kinds(graph) == [Product, Threshold, Product]
+    assert np.array_equal(op_of(graph, "3", Threshold).direction, gamma.reshape(4, 9).T)
     codes = equal(features(gamma, quant=xnn.QuantReLU(6, 0.1))).graph
-    assert kinds(codes) == [Product, Reshape, Requant, Product]
+    assert kinds(codes) == [Product, Requant, Product]
+    assert op_of(codes, "3", Requant).multiplier.shape == (9, 4)
 
 
 def test_a_pool_in_front_of_features_pools_the_sums() -> None:
     front = batch_norm([1.0, -1.0, 2.0, -2.0], mean=1.0), nn.MaxPool2d(2, 1)
     graph = equal(features(np.resize([1.0, -1.0], 16), *front)).graph
-    assert kinds(graph) == [Product, MaxPool, Reshape, Threshold, Product]
+    assert kinds(graph) == [Product, MaxPool, Threshold, Product]
     pool = next(n.op for n in graph.nodes if isinstance(n.op, MaxPool))
     assert pool.minimum.tolist() == [False, True, False, True]
 

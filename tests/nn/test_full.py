@@ -109,6 +109,8 @@ def test_from_torch_keeps_everything_and_rounds_nothing() -> None:
     linear = nn.Linear(5, 2, bias=False)
     made = xnn.FullLinear.from_linear(linear, frac=9, in_frac=4)
     assert made.bias is None and (made.frac, made.in_frac) == (9, 4)
+    assert xnn.FullConv2d.from_conv(conv, bits=8).frac == grid_frac(conv.weight, 8) < layer.frac
+    assert xnn.FullLinear.from_linear(linear, bits=8).frac == grid_frac(linear.weight, 8)
     with pytest.raises(ValueError, match="circular"):
         xnn.FullConv2d.from_conv(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
 
@@ -149,6 +151,8 @@ def test_snapped_weights_lie_on_the_grid(layer: nn.Module, frac: int | None) -> 
         lambda: xnn.FullConv2d(1, 3, 0),
         lambda: xnn.FullConv2d(1, 3, 3, padding=-1),
         lambda: xnn.FullConv2d(1, 3, 3, frac=31),
+        lambda: xnn.FullConv2d.from_conv(nn.Conv2d(1, 3, 3), bits=1),
+        lambda: xnn.FullLinear.from_linear(nn.Linear(1, 3), bits=25),
         lambda: xnn.FullConv2d(1, 3, 3, in_scale=0.0),
         lambda: xnn.FullLinear(0, 3),
         lambda: xnn.FullLinear(3, 3, frac=-1),

@@ -15,6 +15,7 @@ from xnorhw import golden
 from xnorhw.ir.float_graph import Input
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import (
+    FullProduct,
     IntGraph,
     IntNode,
     IntOp,
@@ -49,12 +50,16 @@ SAME = Pads(1, 1, 1, 1)
 
 @dataclass(frozen=True)
 class Levels:
-    """Codes of ``bits`` bits by thresholds; "sign" makes +-1, "thermometer" ``bits`` ones at most."""
+    """Codes of ``bits`` bits by thresholds; "sign" makes +-1, "thermometer" ``bits`` ones at most.
+
+    ``mixed``: positions differ in direction as well.
+    """
 
     bits: int = 2
     kind: str = "code"
     by_position: bool = False
     strict: bool = False
+    mixed: bool = False
 
     @property
     def type(self) -> IntType:
@@ -70,6 +75,7 @@ class Multiply:
     """Codes of ``bits`` bits by one multiplication."""
 
     bits: int = 6
+    by_position: bool = False
 
     @property
     def type(self) -> IntType:
@@ -81,7 +87,10 @@ Codes = Union[Levels, Multiply]
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution of the terms ``coefficients``, of ``planes`` where there are some."""
+    """A convolution of the terms ``coefficients``, of ``planes`` where there are some.
+
+    ``weight_bits`` more than 1: of integer weights, on the chip.
+    """
 
     outputs: int
     kernel: tuple[int, int] = (3, 3)
@@ -91,6 +100,7 @@ class Conv:
     planes: tuple[int, ...] = ()
     codes: Codes | None = Levels()
     groups: int = 1
+    weight_bits: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ class Dense:
     coefficients: tuple[int, ...] = (1,)
     planes: tuple[int, ...] = ()
     codes: Codes | None = None
+    weight_bits: int = 1
 
 
 @dataclass(frozen=True)
@@ -163,14 +174,38 @@ class Maker:
         planes = layer.planes or (None,) * len(layer.coefficients)
         groups = layer.groups if isinstance(layer, Conv) else 1
         shape = (layer.outputs, channels // groups, *geometry.kernel)
+        out = (layer.outputs, *geometry.output_size(height, width))
+        if layer.weight_bits > 1:
+            self.full(name, layer.weight_bits, shape, geometry, groups, out)
+            return
         terms = tuple(
             Term(c, self.rng.choice(np.array([-1, 1], np.int8), shape), plane)
             for c, plane in zip(layer.coefficients, planes, strict=True)
         )
         most = channels // groups * geometry.taps * max(abs(kind.min), abs(kind.max))
         most *= sum(map(abs, layer.coefficients))
-        out = (layer.outputs, *geometry.output_size(height, width))
         self.add(name, Product(terms, geometry, groups, 0), out, type_for_range(-most, most))
+
+    def full(
+        self,
+        name: str,
+        bits: int,
+        shape: tuple[int, int, int, int],
+        geometry: WindowGeometry,
+        groups: int,
+        out: tuple[int, int, int],
+    ) -> None:
+        """Integer weights of ``bits`` bits, the least one in the first channel, the largest in the last."""
+        kind = self.last.type
+        assert kind is not None
+        if 0 in (*shape, *out):
+            raise ValueError(f"{name}: a window does not fit")
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        weight = self.rng.integers(low, high, shape, dtype=np.int32, endpoint=True)
+        weight[0, 0, 0, 0], weight[-1, -1, -1, -1] = low, high
+        most = int(np.abs(weight).sum(axis=(1, 2, 3)).max()) * max(abs(kind.min), abs(kind.max))
+        op = FullProduct(weight, 7, geometry, groups, 0, on_chip=True)
+        self.add(name, op, out, type_for_range(-most, most))
 
     def codes(self, name: str, codes: Codes) -> None:
         sums = self.values()
@@ -185,7 +220,8 @@ class Maker:
         table = np.stack(
             [np.quantile(row, ranks[:, c], method="nearest") for c, row in enumerate(rows)], axis=1
         )
-        direction = self.rng.choice(np.array([-1, 1], np.int8), channels)
+        ways = (positions, channels) if codes.mixed else channels
+        direction = self.rng.choice(np.array([-1, 1], np.int8), ways)
         constant = np.zeros(channels, np.bool_)
         if levels > 1:
             # a level that no sum reaches, and one that every sum has passed
@@ -198,10 +234,11 @@ class Maker:
 
     def _requant(self, sums: Values, codes: Multiply) -> Requant:
         channels, shift = sums.shape[1], 12
+        size = (sums.shape[2] * sums.shape[3], channels) if codes.by_position else channels
         spread = np.abs(sums).max() + 1
-        multiplier = self.rng.uniform(0.5, 2.0, channels) * (1 << codes.bits + shift) / (2 * spread)
-        sign = self.rng.choice(np.array([-1, 1]), channels)
-        addend = self.rng.integers(1 << codes.bits + shift - 2, 1 << codes.bits + shift - 1, channels)
+        multiplier = self.rng.uniform(0.5, 2.0, size) * (1 << codes.bits + shift) / (2 * spread)
+        sign = self.rng.choice(np.array([-1, 1]), size)
+        addend = self.rng.integers(1 << codes.bits + shift - 2, 1 << codes.bits + shift - 1, size)
         return Requant((multiplier * sign).astype(np.int64), addend, shift, 0, (1 << codes.bits) - 1)
 
     def pool(self, name: str, layer: Max | Average) -> None:

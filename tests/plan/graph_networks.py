@@ -25,6 +25,7 @@ from xnorhw.ir.types import BIPOLAR, Encoding, IntType, code, type_for_range
 __all__ = ["CASES", "GraphMaker", "draw_graph", "number"]
 
 _SIGN = Levels(1, "sign")
+NONE = Pads()
 
 
 def number(bits: int, point: int = 0) -> IntType:
@@ -78,6 +79,16 @@ class GraphMaker(Maker):
         self.add(self.name("grid"), op, self.last.shape, number(bits, point))
         return self.last
 
+    def even(self, kind: IntType, dropped: int) -> Tensor:
+        """Numbers or codes ``dropped`` bits coarser; sums half way between two go to the even one."""
+        channels, half = self.last.shape[0], 1 << (dropped - 1)
+        multiplier = self.rng.choice(np.array([1, -1, 3]), channels).astype(np.int64)
+        middle = (kind.max + 1) // 2 << dropped if kind.min == 0 else 0
+        addend = np.full(channels, half + middle, np.int64)
+        op = Requant(multiplier, addend, dropped, kind.min, kind.max, even=True)
+        self.add(self.name("even"), op, self.last.shape, kind)
+        return self.last
+
     def joined(
         self, stem: str, op: IntOp, sources: tuple[Tensor, ...], shape: tuple[int, int, int], kind: IntType
     ) -> Tensor:
@@ -101,9 +112,9 @@ class GraphMaker(Maker):
         assert sources[0].type is not None
         return self.joined("cat", Concat(), sources, (channels, *sources[0].shape[1:]), sources[0].type)
 
-    def half(self, kind: str = "average") -> Tensor:
+    def half(self, kind: str = "average", pads: Pads = NONE) -> Tensor:
         """A pool of 2 x 2 without codes behind it."""
-        source, geometry = self.last, WindowGeometry((2, 2), (2, 2))
+        source, geometry = self.last, WindowGeometry((2, 2), (2, 2), pads)
         channels, height, width = source.shape
         shape = (channels, *geometry.output_size(height, width))
         assert source.type is not None
@@ -262,6 +273,52 @@ def _numbers() -> GraphMaker:
     return maker
 
 
+def _ties() -> GraphMaker:
+    """Codes and numbers of finer numbers, of a layer's sums, of a sum of branches and of an average."""
+    maker = GraphMaker((4, 6, 6), number(8, 3), 10)
+    start = maker.first
+    maker.even(code(6, False), 2)
+    maker.conv(4)
+    branch = maker.even(number(8, 3), 1)
+    total = maker.sum(branch, start)
+    maker.even(number(7, 1), 2)
+    maker.half("average")
+    maker.even(code(5, False), 2)
+    maker.conv(6)
+    small = maker.even(number(6), 3)
+    maker.at(total).even(code(5, False), 1)
+    other = maker.conv(6, stride=2)
+    maker.sum(small, maker.at(other).grid(6))
+    maker.sign()
+    maker.dense(3)
+    return maker
+
+
+def _flattened() -> GraphMaker:
+    """What a batch norm behind a flatten leaves: pools on sums, levels, directions, factors by position."""
+    maker = GraphMaker((3, 7, 6), code(3, True), 10)
+    maker.conv(5)
+    maker.half("max", Pads(1, 0, 0, 1))
+    signs = maker.coded(Levels(1, "sign", by_position=True, mixed=True))
+    maker.conv(4)
+    maker.coded(Levels(1, "sign", by_position=True, mixed=True))
+    maker.half("average", Pads(1, 0, 1, 0))
+    averaged = maker.coded(Levels(2, by_position=True, strict=True, mixed=True))
+    maker.at(signs).half("average", Pads(0, 1, 1, 0))
+    forked = maker.coded(Levels(2))
+    maker.at(signs).conv(4)
+    maker.sum(maker.coded(Levels(1, "sign", mixed=True, by_position=True)), maker.at(signs).conv(4, 1))
+    maker.half("max", Pads(1, 0, 1, 0))
+    pooled = maker.coded(Levels(2, by_position=True, mixed=True))
+    maker.at(signs).conv(3)
+    maker.coded(Multiply(5, by_position=True))
+    maker.half("max", Pads(1, 0, 1, 0))
+    multiplied = maker.coded(Levels(2))
+    maker.at(maker.cat(averaged, forked, pooled, multiplied))
+    maker.dense(4)
+    return maker
+
+
 _MAKERS = {
     "residual": lambda: _residual((5, 6, 6), number(7)),
     "residual of odd channels": lambda: _residual((7, 5, 9), number(8, 3)),
@@ -273,6 +330,8 @@ _MAKERS = {
     "groups": _groups,
     "input scales": _scales,
     "numbers": _numbers,
+    "behind a flatten": _flattened,
+    "ties to even": _ties,
 }
 CASES = {name: (lambda make=make: (make().graph(), make().x)) for name, make in _MAKERS.items()}
 

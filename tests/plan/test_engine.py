@@ -172,6 +172,18 @@ def test_a_multiplication_takes_the_narrowest_numbers(
 
 
 @pytest.mark.parametrize(
+    ("shift", "narrow"), [(31, ("multiplier", "addend")), (32, ("multiplier",)), (33, ())]
+)
+def test_a_tie_is_known_by_every_bit_that_is_dropped(shift: int, narrow: tuple[str, ...]) -> None:
+    """-2^31 drops 31 zeros and is a tie; of 32 and 33 bits it drops one that is not."""
+    op = Requant(np.array([1 << 18]), np.array([0]), shift, -128, 127, even=True)
+    step = requant_step(op, IntType(14, True, Encoding.TWOS), "grid")
+    assert step.even and step.shift == shift
+    assert all(getattr(step, name) is not None for name in narrow)
+    assert (step.wide_multiplier is not None) == (not narrow)
+
+
+@pytest.mark.parametrize(
     ("bits", "multiplier", "low", "said"),
     [(60, 1 << 10, 0, "more than 64 bits"), (20, 5, -(1 << 40), "more than 32 bits")],
 )

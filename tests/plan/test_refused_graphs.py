@@ -24,7 +24,7 @@ def test_what_is_flattened_between_layers_is_said_as_it_is() -> None:
     flat = (64, 1, 1)
     for name, kind, module, reason in (
         ("fl", BIPOLAR, "fl", "not every reader"),
-        ("sign:0", type_for_range(-99, 99), "sign", "feature to feature"),
+        ("sign:0", type_for_range(-99, 99), "sign", "a table for each feature"),
     ):
         nodes = (graph.nodes[0], IntNode(Reshape(), "layer0", Tensor(name, flat, kind)), graph.nodes[2])
         with pytest.raises(ModelError, match=reason) as caught:
@@ -32,14 +32,15 @@ def test_what_is_flattened_between_layers_is_said_as_it_is() -> None:
         assert caught.value.module == module and "--board cpu" in caught.value.remedy
 
 
-def test_a_table_in_front_of_a_grid_asks_for_fraction_bits() -> None:
+def test_a_table_asks_for_a_snapped_network() -> None:
     graph = network((4, 4, 4), [Conv(4), Linear(3)])
-    for kind, remedy in ((number(6), "as many fraction bits"), (code(6, False), "4 bits or fewer")):
+    for kind, fewer in ((number(6), False), (code(6, False), True)):
         made = Tensor("between", graph.nodes[0].output.shape, kind)
         node = IntNode(Lookup(np.zeros((1, 9), np.int32)), "layer0", made)
         with pytest.raises(ModelError, match="a table for each channel") as caught:
             chip_layers(replace(graph, nodes=(graph.nodes[0], node, graph.nodes[2])))
-        assert remedy in caught.value.remedy
+        assert "xnorhw.snap(net)" in caught.value.remedy and "--board cpu" in caught.value.remedy
+        assert ("4 bits or fewer" in caught.value.remedy) == fewer
 
 
 def test_numbers_that_enter_leave_a_bit_of_their_lane_free() -> None:

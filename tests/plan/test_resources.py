@@ -65,8 +65,10 @@ def code_unit(module: str, n: dict[str, int], text: dict[str, str]) -> Resources
     if module == "xh_levels":
         return unit_resources(LevelUnit("u", n["lanes"], n["in_bits"], n["levels"], n["out_bits"]))
     if module == "xh_requant":
-        fields = ("lanes", "in_bits", "multiplier_bits", "addend_bits", "shift", "low", "high", "out_bits")
-        return unit_resources(RequantUnit("u", *(n[f] for f in fields)))
+        fields = ("lanes", "in_bits", "multiplier_bits", "addend_bits", "shift")
+        low, high = int(text["LOW"]), int(text["HIGH"])
+        values = (*(n[f] for f in fields), low, high, n["out_bits"], bool(n.get("even", 0)))
+        return unit_resources(RequantUnit("u", *values))
     if module == "xh_sum_pool":
         signed, bipolar = bool(n["in_signed"]), bool(n["in_bipolar"])
         window = (n["taps_per_word"], n["tap_groups"], n["words_per_pixel"], n["out_bits"])
@@ -180,6 +182,7 @@ def formula(entry: dict[str, Any]) -> Resources:
             n["acc_bits"],
             bool(n["thresholded"]),
             n["out_bits"],
+            n.get("weight_bits", 1),
         )
     )
 

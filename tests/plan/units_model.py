@@ -206,4 +206,8 @@ def _code(unit: LevelUnit | RequantUnit, s: int, entry: int) -> int:
         return sum((s >= level) != bool(flip) for level in levels)
     multiplier = _number(unit.multiplier_bits, entry & (1 << unit.multiplier_bits) - 1)
     addend = _number(unit.addend_bits, entry >> unit.multiplier_bits)
-    return min(max((s * multiplier + addend) >> unit.shift, unit.low), unit.high)
+    scaled = s * multiplier + addend
+    code = scaled >> unit.shift
+    if unit.even and scaled == code << unit.shift:
+        code &= ~1
+    return min(max(code, unit.low), unit.high)

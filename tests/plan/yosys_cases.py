@@ -104,6 +104,30 @@ CASES = (
     ),
     mvu(8, 4, 9, 12, 12, act_bits=8, act_bipolar=0, thresholded=0, out_bits=32),
     *(
+        mvu(pe, simd, folds, acc, acc, act_bits=bits, act_signed=signed, act_bipolar=0, weight_bits=weight)
+        for pe, simd, folds, acc, bits, signed, weight in (
+            (16, 3, 9, 18, 8, 1, 8),
+            (8, 8, 4, 18, 8, 0, 8),
+            (8, 2, 4, 18, 8, 0, 8),
+            (2, 16, 4, 16, 4, 0, 8),
+            (4, 8, 4, 16, 8, 1, 4),
+            (8, 8, 4, 14, 2, 0, 8),
+            (8, 8, 4, 16, 8, 1, 2),
+            (4, 8, 4, 16, 8, 0, 3),
+            (4, 16, 4, 14, 4, 0, 4),
+            (4, 8, 4, 14, 1, 0, 7),
+            (4, 4, 4, 16, 3, 0, 8),
+        )
+    ),
+    *(
+        mvu(pe, simd, 4, 14, 14, weight_bits=weight)
+        for pe, simd, weight in ((8, 8, 8), (4, 32, 8), (8, 16, 3), (8, 8, 2))
+    ),
+    *(
+        mvu(pe, simd, folds, 18, acc, act_bits=8, act_bipolar=0, weight_bits=8, thresholded=0, out_bits=32)
+        for pe, simd, folds, acc in ((10, 4, 8, 22), (4, 12, 4, 20))
+    ),
+    *(
         case("xh_width_converter", in_bits=i, out_bits=o, packet_bits=p)
         for i, o, p in (
             (64, 8, 6272),
@@ -297,6 +321,26 @@ CASES = (
             (4, 20, 18, 40, 20, 8),
             (4, 24, 25, 48, 24, 8),
             (4, 10, 8, 18, 8, 5),
+        )
+    ),
+    *(
+        case(
+            "xh_requant",
+            lanes=n,
+            in_bits=i,
+            multiplier_bits=m,
+            addend_bits=a,
+            shift=s,
+            low=low,
+            high=high,
+            out_bits=o,
+            even=1,
+        )
+        for n, i, m, a, s, low, high, o in (
+            (8, 14, 16, 30, 16, 0, 255, 8),
+            (8, 17, 2, 7, 6, -128, 127, 8),
+            (4, 13, 2, 3, 1, 0, 255, 8),
+            (4, 24, 25, 48, 24, -2048, 2047, 12),
         )
     ),
     *(case("xh_fork", width=w, copies=n) for w, n in ((8, 2), (128, 3))),

@@ -56,7 +56,14 @@ class _Chain:
             table = np.where(table > 0, 1, -1).astype(np.int32)
         self.add(name, Lookup(table), self.tensor.shape, kind)
 
-    def product(self, name: str, out: int, kernel: int | tuple[int, int], full: int | None = None) -> None:
+    def product(
+        self,
+        name: str,
+        out: int,
+        kernel: int | tuple[int, int],
+        full: int | None = None,
+        on_chip: bool = False,
+    ) -> None:
         """A layer of ``out`` outputs; ``full`` is the number of fraction bits of real weights."""
         channels, height, width = self.tensor.shape
         pads = Pads() if isinstance(kernel, tuple) else Pads(*[kernel // 2] * 4)
@@ -71,7 +78,7 @@ class _Chain:
             reach = channels * geometry.taps * largest
         else:
             real = self.rng.integers(-(1 << full), (1 << full) + 1, shape).astype(np.int32)
-            op = FullProduct(real, full, geometry, 1, 0)
+            op = FullProduct(real, full, geometry, 1, 0, on_chip)
             reach = int(np.abs(real).sum(axis=(1, 2, 3)).max()) * largest
         self.add(name, op, (out, *geometry.output_size(height, width)), type_for_range(-reach, reach))
 
@@ -143,6 +150,19 @@ def _full(rng: np.random.Generator) -> IntGraph:
     return chain.graph(host, (4,))
 
 
+def _ends(rng: np.random.Generator) -> IntGraph:
+    """Full precision at both ends, on the chip."""
+    chain = _Chain(Input((2, 6, 6)), rng)
+    chain.lookup("quant", code(8, True), 1)
+    chain.product("first", 5, 3, full=6, on_chip=True)
+    chain.sign("sign1", 8000.0)
+    chain.product("binary", 6, 3)
+    chain.sign("sign2", 6.0)
+    chain.pool("pool")
+    chain.product("last", 4, (3, 3), full=5, on_chip=True)
+    return chain.graph((HostAffine("last", np.float32([2.0**-5]), _reals(rng, 4)),), (4,))
+
+
 def _wide(rng: np.random.Generator) -> IntGraph:
     """Twelve-bit codes, which no byte holds, through tables per channel to bits."""
     chain = _Chain(Input((2, 4, 4), bits=12, signed=True), rng)
@@ -162,6 +182,7 @@ NETWORKS = {
     "table": _table,
     "bits": _bits,
     "codes": _codes,
+    "ends": _ends,
     "flags": _flags,
     "full": _full,
     "wide": _wide,

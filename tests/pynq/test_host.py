@@ -21,11 +21,20 @@ CHOSEN = {
     "table": (False, False),
     "bits": (False, False),
     "codes": (False, False),
+    "ends": (False, False),
     "flags": (False, False),
     "full": (True, True),
     "wide": (True, False),
 }
-FRONT = {"table": True, "bits": False, "codes": False, "flags": False, "full": True, "wide": True}
+FRONT = {
+    "table": True,
+    "bits": False,
+    "codes": False,
+    "ends": True,
+    "flags": False,
+    "full": True,
+    "wide": True,
+}
 """Whether there is a layer in front at all."""
 
 NUMPY_ONLY = {"flags", "wide"}

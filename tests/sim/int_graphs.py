@@ -202,8 +202,9 @@ class _Drawer:
             [np.quantile(row, ranks[:, c], method="nearest") for c, row in enumerate(rows)], axis=1
         )
         table = np.sort(table, axis=2).astype(np.int64)
-        direction = np.where(self.rng.random(channels) < 0.4, -1, 1).astype(np.int8)
-        table[:, direction < 0] = table[:, direction < 0, ::-1]
+        ways = (positions, channels) if positions > 1 and self._chance(60) else channels
+        direction = np.where(self.rng.random(ways) < 0.4, -1, 1).astype(np.int8)
+        table = np.where((direction < 0).reshape(-1, channels, 1), table[:, :, ::-1], table)
         constant = self.rng.random(channels) < 0.08
         table[:, constant] = np.where(self.rng.random(int(constant.sum())) < 0.5, -(1 << 50), 1 << 50)[
             :, None

@@ -98,7 +98,7 @@ def pace(files: Mapping[str, str], plan: Plan, frames: Frames, work: Path) -> in
 
 BOARD = load_board("pynq-z2")
 BACK_TO_BACK = 10
-QUICK = ("residual", "fire", "input scales")
+QUICK = ("residual", "fire", "input scales", "behind a flatten")
 """All kinds of branches."""
 
 

@@ -107,19 +107,21 @@ def snap(
     labels: npt.ArrayLike | None = None,
     replace: dict[type | str, Callable[[Any], torch.nn.Module]] | None = None,
     in_frac: int = 10,
+    full_bits: int | None = None,
 ) -> torch.nn.Module:
     """A copy of ``net`` whose full-precision layers are exact; prints the accuracy before and after.
 
     Every torch.nn.Conv2d and Linear in front of the first binary layer or behind the last one
     becomes xnn.FullConv2d or xnn.FullLinear; their weights are rounded to multiples of 2^-frac
-    (None: a layer's own frac, or as fine as 16 bits allow), and what a linear layer reads of
-    real values to multiples of 2^-in_frac.  ``samples`` [N, ...] as the network's forward
-    takes them and ``labels`` [N] measure what that changed.  ``replace``: see ``save``.
+    (None: a layer's own frac, or as fine as 16 bits allow; with ``full_bits`` as fine as so many
+    bits allow, of every layer: 8 suit the chip), and what a linear layer reads of real values to
+    multiples of 2^-in_frac.  ``samples`` [N, ...] as the network's forward takes them and
+    ``labels`` [N] measure what that changed.  ``replace``: see ``save``.
     Raises ModelError, naming the module, for what cannot be snapped.
     """
     from xnorhw import frontends
 
-    return frontends.snap(net, frac, samples, labels, replace, in_frac)
+    return frontends.snap(net, frac, samples, labels, replace, in_frac, full_bits)
 
 
 def calibrate(

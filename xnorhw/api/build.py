@@ -14,7 +14,8 @@ import numpy.typing as npt
 from xnorhw.api.forms import Form, run_form
 from xnorhw.emit import folder as build_folder
 from xnorhw.emit.cpu_report import CpuReport, make_cpu_report
-from xnorhw.emit.report import Report, make_report, report_html
+from xnorhw.emit.report import Report, make_report
+from xnorhw.emit.report_page import report_html
 from xnorhw.emit.store import StoredBuild, read_build
 from xnorhw.emit.summary import Summary, summarize
 from xnorhw.golden.codes import codes_of

@@ -28,7 +28,7 @@ from xnorhw.ir.errors import FitError, ModelError
 from xnorhw.ir.float_graph import FloatGraph
 from xnorhw.ir.grid import off_grid
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.plan import Folding, make_plan, read_folding
+from xnorhw.plan import Ends, Folding, placed, plan_ends, read_folding
 from xnorhw.plan.model import Plan
 
 if TYPE_CHECKING:
@@ -111,22 +111,26 @@ class Model:
         target_fps: float | None = None,
         folding: Folding | str | Path | None = None,
         clock_mhz: float | None = None,
+        ends: Ends = "auto",
     ) -> Plan:
         """The accelerator that ``build`` would make, with its cost; writes nothing.
 
         The fastest that fits the board, or the smallest that reaches ``target_fps``, or the
-        one that ``folding`` (an object or its JSON file) describes.  Raises FitError where
-        there is none, BoardError for an unknown board.
+        one that ``folding`` (an object or its JSON file) describes.  ``ends``: full-precision
+        layers with weights of 8 bits or fewer run on the chip ("chip"), on the host ("host") or
+        where the planner puts them ("auto").  Raises FitError where there is none, BoardError
+        for an unknown board.
         """
         if isinstance(board, str):
             board = load_board(board)
         if isinstance(folding, str | Path):
             folding = _folding_file(folding)
-        return make_plan(self.integer, board, clock_mhz=clock_mhz, folding=folding, target_fps=target_fps)
+        return plan_ends(self.integer, board, ends, clock_mhz, folding, target_fps)
 
     def estimate(self, plan: Plan) -> Report:
         """The figures of ``plan`` as the report of a build has them."""
-        return make_report(self.integer, plan, build_hash(self.integer, plan))
+        graph = placed(self.integer, plan)
+        return make_report(graph, plan, build_hash(graph, plan))
 
     def build(
         self,
@@ -136,6 +140,7 @@ class Model:
         target_fps: float | None = None,
         folding: Folding | str | Path | None = None,
         clock_mhz: float | None = None,
+        ends: Ends = "auto",
         verify: Literal["none", "golden", "full"] = "golden",
         synth: Literal["vitis", "vivado"] | None = None,
         frames: int = FRAMES,
@@ -144,6 +149,8 @@ class Model:
         progress: Progress | None = None,
     ) -> Build:
         """Write the accelerator into the folder ``out`` and verify it; ``synth``: see ``Build.synthesise``.
+
+        ``target_fps``, ``folding``, ``clock_mhz``, ``ends``: see ``plan``.
 
         ``frames`` are kept for verification: the model's own samples first, then seeded
         random ones.  A folder that holds anything but an untouched build is left alone;
@@ -169,6 +176,7 @@ class Model:
                 target_fps=target_fps,
                 folding=folding,
                 clock_mhz=clock_mhz,
+                ends=ends,
                 verify=verify,
                 synth=synth,
                 frames=frames,
@@ -181,11 +189,12 @@ class Model:
             )
         target = Path(out).resolve()  # it may be the working directory, which a rename takes away
         used = Path(folding) if isinstance(folding, str | Path) else None
-        if board == CPU and (synth, folding, target_fps, clock_mhz) != (None, None, None, None):
+        asked = (synth, folding, target_fps, clock_mhz, ends)
+        if board == CPU and asked != (None, None, None, None, "auto"):
             raise ModelError(
-                "a build for the CPU alone has no clock, no folding and nothing to synthesise",
+                "a build for the CPU alone has no clock, no folding, no ends and nothing to synthesise",
                 module="cpu",
-                remedy="Leave --clock, --folding, --target-fps and --synth out, or build for a board",
+                remedy="Leave --clock, --folding, --target-fps, --ends and --synth out, or build for a board",
             )
         # what can be refused at once is refused before the work
         build_folder.check_target(target, force=force, used=used)
@@ -200,7 +209,8 @@ class Model:
         clock.step("search thresholds")
         graph = self.integer
         clock.step("plan")
-        plan = self.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz)
+        plan = self.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends)
+        graph = placed(graph, plan)
         if clock_mhz is not None and plan.clock_mhz != clock_mhz:
             clock.step(f"clock {plan.clock_mhz:g} MHz: the board cannot make {clock_mhz:g}")
         clock.step("run the golden model")
@@ -214,6 +224,7 @@ class Model:
             target_fps=target_fps,
             clock_mhz=plan.clock_mhz,
             folding="given" if folding is not None else "planned",
+            ends=ends,
             versions=_versions(),
         )
         files = build_files(self.summary(), graph, plan, board, samples, tensors, answers, info.build_hash)

@@ -42,7 +42,7 @@ def check_folding_is_the_builds(stored: StoredBuild) -> None:
             _refuse(layer.name, f"{layer.pe} x {layer.simd}", "its matrix unit", f"{unit.pe} x {unit.simd}")
         source = next(e.source for e in plan.edges if e.target == unit.name and e.port == "weights")
         rom = plan.unit(source)
-        wanted = unit.pe * unit.simd, unit.groups * unit.folds
+        wanted = unit.pe * unit.simd * unit.weight_bits, unit.groups * unit.folds
         if isinstance(rom, WeightRom) and (rom.width, rom.depth) != wanted:
             _refuse(
                 layer.name,

@@ -14,6 +14,7 @@ from xnorhw.ir.geometry import ceil_div
 from xnorhw.pack import split_words, start_lanes, table_words, weight_words
 from xnorhw.plan.hls import hls_design
 from xnorhw.plan.hls_model import Levels, Matrix, Requant
+from xnorhw.plan.model import MatrixUnit
 
 __all__ = ["check_hls_memories"]
 
@@ -76,7 +77,10 @@ def check_hls_memories(stored: StoredBuild, link: str) -> Comparison:
             if stage is not None:
                 channel, y, x, pair = _place(stage, starts, place, numbers[place], found[place])
             first = Difference(link, layer, 0, channel, y, x, *pair, layer)
-        result = result.beside(Comparison(1, len(numbers) * (1 if starts else bits), len(wrong), first))
+        each = 1 if starts else bits
+        if isinstance(stage, _Rows) and not starts:
+            each = stage.stage.unit.simd
+        result = result.beside(Comparison(1, len(numbers) * each, len(wrong), first))
     return result
 
 
@@ -89,8 +93,8 @@ def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Owner | N
     for stage, names in hls.named_stages(hls_design(plan)):
         if isinstance(stage, Matrix):
             unit = stage.unit
-            rows = split_words(weight_words(plan, graph, stage.weights), unit.pe, unit.simd)
-            arrays[names.weights] = unit.simd, [word for row in rows for word in row]
+            rows = split_words(weight_words(plan, graph, stage.weights), unit.pe, stage.row_bits)
+            arrays[names.weights] = stage.row_bits, [word for row in rows for word in row]
             starts = start_lanes(plan, graph, stage.starts).T
             arrays[names.starts] = unit.start_bits, [int(v) for v in starts.ravel()]
             terms = unit.groups // ceil_div(graph.tensor(stage.layer).shape[0], unit.pe)
@@ -125,8 +129,15 @@ def _place(
         return group * unit.pe + pe, position_class, term, (float(wanted), float(found))
     pe, word = divmod(place, unit.folds * unit.groups)
     group, fold = divmod(word, unit.folds * stage.terms)
-    lane = ((wanted ^ found) & -(wanted ^ found)).bit_length() - 1
-    return group * unit.pe + pe, fold, lane, (float(wanted >> lane & 1), float(found >> lane & 1))
+    lane = (((wanted ^ found) & -(wanted ^ found)).bit_length() - 1) // unit.weight_bits
+    return group * unit.pe + pe, fold, lane, (_weight(wanted, lane, unit), _weight(found, lane, unit))
+
+
+def _weight(word: int, lane: int, unit: MatrixUnit) -> float:
+    """The weight of ``lane``: a bit, or a number in two's complement."""
+    bits = unit.weight_bits
+    value = word >> lane * bits & (1 << bits) - 1
+    return float(value - (value >> bits - 1 << bits) if unit.full else value)
 
 
 def _arrays(text: str) -> Arrays:

@@ -27,7 +27,7 @@ LINK = "rom"
 def check_memories(stored: StoredBuild) -> Comparison:
     """Compare every ROM file with what the stored integer graph and plan pack into it.
 
-    A difference names the layer and the output channel whose weight bit or start it is; its
+    A difference names the layer and the output channel whose weight or start it is; its
     ``y`` is the fold (of a start: the position class), its ``x`` the lane.  Raises
     VerifyError where a file is missing or has another number of words.
     """
@@ -43,9 +43,12 @@ def check_memories(stored: StoredBuild) -> Comparison:
             if isinstance(rom, WeightRom):
                 terms = unit.groups // groups
                 shape = (groups, terms * unit.folds, unit.pe, unit.simd)
-                bits = bits_from_words(weight_words(plan, graph, rom), rom.width)
-                found = bits_from_words(_read(stored, layer.name, rom, len(bits)), rom.width)
-                compared = _compare(layer.name, bits.reshape(shape), found.reshape(shape), group_axis=0)
+                words = weight_words(plan, graph, rom)
+                wanted, came = (
+                    lanes_from_words(w, unit.pe * unit.simd, unit.weight_bits, signed=unit.full)
+                    for w in (words, _read(stored, layer.name, rom, len(words)))
+                )
+                compared = _compare(layer.name, wanted.reshape(shape), came.reshape(shape), group_axis=0)
                 result = result.beside(compared)
             elif isinstance(rom, StartRom):
                 starts = start_lanes(plan, graph, rom)

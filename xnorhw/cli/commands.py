@@ -67,19 +67,28 @@ def summary(model: Path, as_json: bool) -> None:
     metavar="BITS",
     help="Fraction bits of the weights; what each layer says if left out.",
 )
+@click.option(
+    "--full-bits",
+    type=click.IntRange(2, 24),
+    metavar="BITS",
+    help="Bits of a weight, as fine as they allow; with 8 a layer can stand on the chip.",
+)
 @_options
-def snap(model: Path, out: Path, frac: int | None, as_json: bool) -> None:
+def snap(model: Path, out: Path, frac: int | None, full_bits: int | None, as_json: bool) -> None:
     """Round the full-precision weights of MODEL to multiples of 2^-BITS, which sum exactly.
 
     Prints the accuracy before and after, on the samples that the file holds.
 
     \b
-    Example:
+    Examples:
         xnorhw snap trained.pt -o model.pt --frac 10
+        xnorhw snap trained.pt -o model.pt --full-bits 8
     """
     from xnorhw.frontends.snapping import snap_file
 
-    report = snap_file(model, out, frac)
+    if frac is not None and full_bits is not None:
+        raise click.UsageError("--frac and --full-bits exclude each other: each sets the other")
+    report = snap_file(model, out, frac, full_bits)
     tree = {**vars(report), "layers": [vars(layer) for layer in report.layers]}
     show(as_json, tree, f"{report}\nsaved as {out}")
 
@@ -137,6 +146,14 @@ def _planning(command: F) -> F:
             "--clock", "clock_mhz", type=float, metavar="MHZ", help="Clock; the board's own if left out."
         ),
         click.option("--folding", type=PATH, metavar="FILE", help="Folding as JSON, as a build writes it."),
+        click.option(
+            "--ends",
+            type=click.Choice(["auto", "host", "chip"]),
+            default="auto",
+            show_default=True,
+            help="Where full-precision layers run: on the chip (weights of 8 bits or fewer), on the host, "
+            "or where the planner puts them.",
+        ),
         click.option("--target-fps", type=float, metavar="N", help="The smallest design that reaches this."),
         click.option(
             "--board", required=True, metavar="NAME", help="One of `xnorhw boards`; to build: cpu, too."
@@ -161,6 +178,7 @@ def estimate(
     target_fps: float | None,
     folding: Path | None,
     clock_mhz: float | None,
+    ends: Any,
     as_json: bool,
 ) -> None:
     """What MODEL would cost and reach on a board; writes no files.
@@ -175,7 +193,7 @@ def estimate(
 
     _one_goal(target_fps, folding)
     loaded = load(model)
-    plan = loaded.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz)
+    plan = loaded.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends)
     report = loaded.estimate(plan)
     show(as_json, report.to_json(), report_text(report))
 
@@ -213,6 +231,7 @@ def build(
     target_fps: float | None,
     folding: Path | None,
     clock_mhz: float | None,
+    ends: Any,
     out: Path,
     level: Any,
     frames: int,
@@ -229,6 +248,7 @@ def build(
         xnorhw build --board pynq-z2 digits.pt -o out
         xnorhw build --board pynq-z2 --target-fps 50000 --verify full digits.pt
         xnorhw build --board pynq-z2 --folding out/folding.json digits.pt -o out
+        xnorhw build --board pynq-z2 --ends chip digits.pt -o out
         xnorhw build --board pynq-z2 --synth vitis digits.pt -o out
         xnorhw build --board cpu resnet.pt -o out
     """
@@ -245,6 +265,7 @@ def build(
             target_fps=target_fps,
             folding=folding,
             clock_mhz=clock_mhz,
+            ends=ends,
             verify=level,
             synth=synth,
             frames=frames,

@@ -12,7 +12,8 @@ from xnorhw import pack
 from xnorhw.board import Board
 from xnorhw.emit import engine, hls, hls_project, host, notebook, pynq, registers, rom, rtl, sim, vivado
 from xnorhw.emit.cpu_report import make_cpu_report
-from xnorhw.emit.report import make_report, report_html, report_json
+from xnorhw.emit.report import make_report, report_json
+from xnorhw.emit.report_page import report_html
 from xnorhw.emit.store import Samples, data_files, plan_bytes
 from xnorhw.emit.summary import Summary
 from xnorhw.ir.int_graph import IntGraph

@@ -50,7 +50,8 @@ class BuildInfo:
 
     ``build_hash`` is the 64-bit number that the registers show.  A build for the CPU alone has
     the board "cpu" and no clock.  ``model_sha256`` is that
-    of model.pt.  ``files`` maps each hashed file's path to its SHA-256.
+    of model.pt.  ``ends``: what was asked for the full-precision layers; older folders, which do not
+    say, have them on the host.  ``files`` maps each hashed file's path to its SHA-256.
     """
 
     board: str
@@ -62,6 +63,7 @@ class BuildInfo:
     folding: str
     versions: tuple[tuple[str, str], ...]
     files: tuple[tuple[str, str], ...] = ()
+    ends: str = "auto"
     format: str = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class BuildInfo:
             "input": {"file": "model.pt", "sha256": self.model_sha256},
             "options": {
                 "clock_mhz": self.clock_mhz,
+                "ends": self.ends,
                 "folding": self.folding,
                 "frames": self.frames,
                 "target_fps": self.target_fps,
@@ -222,6 +225,7 @@ def read_info(folder: Path) -> BuildInfo:
             target_fps=tree["options"]["target_fps"],
             clock_mhz=None if tree["options"]["clock_mhz"] is None else float(tree["options"]["clock_mhz"]),
             folding=str(tree["options"]["folding"]),
+            ends=str(tree["options"].get("ends", "host")),
             versions=tuple(sorted(tree["versions"].items())),
             files=tuple(sorted(tree["files"].items())),
             format=str(tree["version"]),

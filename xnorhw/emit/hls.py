@@ -48,6 +48,8 @@ _NATIVE_BITS = 64
 """The widest C++ literal."""
 _LARGEST_INT = 2**31 - 1
 _HELPERS = ("xh_popcount.h",)
+_PRODUCTS = "xh_products.h"
+"""What goes with a matrix unit of integer weights alone."""
 
 WithRoms = Matrix | Levels | Requant
 
@@ -127,8 +129,10 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
         "observed": observed_streams(plan),
         "max_bits": _max_bits(design),
         "default_max_bits": _DEFAULT_MAX_BITS,
+        "products": any(isinstance(stage, Matrix) and stage.unit.full for stage in design.stages),
     }
-    texts = {name: resources.read_text(f"templates/hls/{name}") for name in _HELPERS}
+    helpers = (*_HELPERS, _PRODUCTS) if values["products"] else _HELPERS
+    texts = {name: resources.read_text(f"templates/hls/{name}") for name in helpers}
     texts[f"{prefix}.h"] = render("hls/top.h.j2", **values)
     texts[f"{prefix}.cpp"] = render("hls/top.cpp.j2", **values)
     texts[f"{prefix}_stages.h"] = render("hls/stages.h.j2", **values)
@@ -163,6 +167,7 @@ def _max_bits(design: HlsDesign) -> int:
     widths = [stream.width for stage in design.stages for stream in (*stage.sources, *stage.targets)]
     widths += [stage.buffer_bits for stage in design.stages if isinstance(stage, Convert)]
     widths += [stage.lane_bits for stage in design.stages if isinstance(stage, Levels | Requant)]
+    widths += [stage.row_bits for stage in design.stages if isinstance(stage, Matrix)]
     return max(widths)
 
 
@@ -301,15 +306,16 @@ def _roms(plan: Plan, graph: IntGraph, stage: WithRoms, n: Names) -> tuple[Array
 def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[Array, Array]:
     unit = stage.unit
     layer = one_line(stage.layer)
-    weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, unit.simd)
+    weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, stage.row_bits)
     starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.pe, unit.start_bits, signed=True)
     order = f"{channel_groups(stage)} x {unit.folds} folds"
+    what = f"weights of {unit.weight_bits} bits" if unit.full else "weights"
     return (
         Array(
-            f"{layer}: weights, [PE][{order}]",
-            f"ap_uint<{unit.simd}>",
+            f"{layer}: {what}, [PE][{order}]",
+            f"ap_uint<{stage.row_bits}>",
             n.weights,
-            tuple(tuple(_literal(word, unit.simd) for word in row) for row in weights),
+            tuple(tuple(_literal(word, stage.row_bits) for word in row) for row in weights),
             False,
         ),
         Array(

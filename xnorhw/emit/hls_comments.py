@@ -44,7 +44,8 @@ def stage_comment(stage: Stage) -> str:
     if isinstance(stage, Matrix):
         u = stage.unit
         end = "thresholds" if u.thresholded else "sums"
-        return f"PE {u.pe} x SIMD {u.simd}, {u.folds} folds, {channel_groups(stage)}, {end}"
+        weights = f"weights of {u.weight_bits} bits, " if u.full else ""
+        return f"PE {u.pe} x SIMD {u.simd}, {weights}{u.folds} folds, {channel_groups(stage)}, {end}"
     if isinstance(stage, Planes):
         planes = ", ".join(f"> {plane}" for plane in stage.unit.planes)
         return f"planes of {stage.unit.lanes} codes: {planes}"
@@ -55,7 +56,8 @@ def stage_comment(stage: Stage) -> str:
         return f"how many of {stage.unit.levels} levels a sum has passed, {stage.unit.lanes} lanes"
     if isinstance(stage, Requant):
         r = stage.unit
-        return f"(sum * multiplier + addend) >> {r.shift} within {r.low}..{r.high}, {r.lanes} lanes"
+        ties = ", ties to even" if r.even else ""
+        return f"(sum * multiplier + addend) >> {r.shift}{ties} within {r.low}..{r.high}, {r.lanes} lanes"
     if isinstance(stage, Fork | Add | Concat | AbsSum | Multiply):
         return _of_branches(stage)
     pool = stage.unit

@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from xnorhw.emit.graph_drawing import graph_pipeline, stage_arrows
 from xnorhw.emit.svg import Stage
-from xnorhw.ir.int_graph import IntGraph, MaxPool, Product
+from xnorhw.ir.int_graph import FullProduct, IntGraph, MaxPool, Product
 from xnorhw.plan.model import (
     AbsSumUnit,
     AddUnit,
     ConcatUnit,
     LayerPlan,
     LevelUnit,
+    MatrixUnit,
     MultiplyUnit,
     Plan,
     PoolUnit,
@@ -77,16 +78,21 @@ def _stage(graph: IntGraph, plan: Plan, box: str, units: list[Unit]) -> Stage:
     layer = next((layer for layer in plan.layers if layer.name == box), None)
     if layer is not None:
         return _layer_stage(graph, plan, layer)
-    pool = next((u for u in units if isinstance(u, PoolUnit | SumPoolUnit)), None)
+    pool = next((u for u in units if isinstance(u, PoolUnit | SumPoolUnit) and u.name == box), None)
     return _join_stage(plan, box, units) if pool is None else _pool_stage(graph, plan, pool)
 
 
 def _layer_stage(graph: IntGraph, plan: Plan, layer: LayerPlan) -> Stage:
     op = graph.node(layer.name).op
-    assert isinstance(op, Product)
-    shape = "x".join(map(str, op.terms[0].weight.shape))
-    if len(op.terms) > 1:
-        shape = f"{len(op.terms)} of {shape}"
+    if isinstance(op, FullProduct):
+        unit = plan.unit(layer.matrix)
+        assert isinstance(unit, MatrixUnit)
+        shape = f"{'x'.join(map(str, op.weight.shape))}, {unit.weight_bits} bits"
+    else:
+        assert isinstance(op, Product)
+        shape = "x".join(map(str, op.terms[0].weight.shape))
+        if len(op.terms) > 1:
+            shape = f"{len(op.terms)} of {shape}"
     lines = (shape, f"{layer.pe} PE x {layer.simd} SIMD", f"{layer.cycles:,} cycles")
     return Stage(layer.name, "last" if layer is plan.layers[-1] else "matrix", lines)
 

@@ -1,58 +1,54 @@
-"""The report of a build: report.json for machines, report.html for people.
+"""The report of a build: its figures, report.json for machines, the table for a terminal.
 
-Every figure says where it comes from: ``formula`` (the plan) or ``simulated`` (the last
-verdict, which report.html shows beside it).
+Every figure says where it comes from: ``formula`` (the plan), or in report.html, which shows the last
+verdict beside it (``report_page``), ``simulated``.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
+import numpy as np
+import numpy.typing as npt
 
-from xnorhw import resources
-from xnorhw.emit.diagram import Arrow, Box, diagram
 from xnorhw.emit.folder import json_bytes
-from xnorhw.emit.pipeline_drawing import pipeline_drawing
-from xnorhw.emit.summary import Summary
-from xnorhw.emit.svg import Bar, bars
-from xnorhw.emit.vivado import BlockDesign
-from xnorhw.ir.errors import FitError
 from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph
-from xnorhw.plan.hls import hls_design
-from xnorhw.plan.hls_model import Stage as HlsStage
+from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, Product
+from xnorhw.ir.types import type_for_range
 from xnorhw.plan.layers import wire_bits
 from xnorhw.plan.model import (
     LayerPlan,
+    MatrixUnit,
     Plan,
     Resources,
     StartRom,
     WeightRom,
 )
 
-__all__ = ["LayerReport", "Report", "Weights", "make_report", "report_html", "report_json", "report_text"]
+__all__ = [
+    "FullLayer",
+    "LayerReport",
+    "Report",
+    "Weights",
+    "make_report",
+    "report_json",
+    "report_text",
+]
 
 FORMAT = "1.0"
 SOURCE = "formula"
-CHAIN = ("golden", "rom", "c", "hls", "rtl")
-"""The order in which the links are shown; verify.json has them sorted by name."""
-
 KINDS = ("lut", "ff", "bram36", "uram", "dsp")
 KIND_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One binary layer and its pools on the chip.
+    """One layer and its pools on the chip.
 
     ``shape`` of what leaves it, ``efficiency`` the share of its lanes that work in steady
-    state, ``work_cycles`` its part of the bound.
+    state, ``work_cycles`` its part of the bound, ``weight_bits`` those of all its weights.
     """
 
     name: str
@@ -70,18 +66,39 @@ class LayerReport:
     memory: str
     resources: Resources
 
+    @property
+    def bits_a_weight(self) -> int:
+        """Bits of one weight: of an integer, or the number of its binary terms."""
+        return self.weight_bits // prod(self.weight_shape)
+
+
+@dataclass(frozen=True)
+class FullLayer:
+    """A layer in full precision: ``where`` it runs, "chip" or "host", and there ``reason``, if one is known.
+
+    ``weight_bits``: of its widest weight as an integer; ``macs`` a frame.
+    """
+
+    name: str
+    where: str
+    weight_bits: int
+    macs: int
+    reason: str
+
 
 @dataclass(frozen=True)
 class Weights:
-    """Weight memory: one bit a weight and term, the weights in float32, and all ROM bits in bytes.
+    """The chip's weight memory, the same weights in float32, and all ROM bits in bytes.
 
-    ``ratio`` is that of the binary weights' memory to float32's.
+    ``binary_bits``: one bit a weight and term; ``integer_bits``: the bits of the integer weights of
+    layers in full precision.  ``ratio`` is that of both to float32's.
     """
 
     binary_bits: int
     float32_bytes: int
     total_bytes: int
     ratio: float
+    integer_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +121,9 @@ class Report:
     layers: tuple[LayerReport, ...]
     rounding_dependent: tuple[tuple[str, int], ...]
     on_host: tuple[str, ...] = ()
-    """Full-precision layers, which the host runs: no figure here holds their time."""
+    """Full-precision layers that the host runs: no figure here holds their time."""
+    full_layers: tuple[FullLayer, ...] = ()
+    """Every full-precision layer."""
 
     def to_json(self) -> dict[str, Any]:
         """The tree of report.json."""
@@ -116,6 +135,9 @@ class Report:
             "lanes": self.lanes,
             "resources": _resources(self.resources),
         }
+        # nothing is said of what a network has not
+        weights = {key: value for key, value in vars(self.weights).items() if key != "integer_bits" or value}
+        full = {"full_layers": [vars(layer) for layer in self.full_layers]} if self.full_layers else {}
         return {
             "format": "xnorhw-report",
             "version": FORMAT,
@@ -126,9 +148,10 @@ class Report:
             **figures,
             "shell": _resources(self.shell),
             "budget": _resources(self.budget),
-            "weights": vars(self.weights),
+            "weights": weights,
             "layers": [_layer_json(layer) for layer in self.layers],
             "on_host": list(self.on_host),
+            **full,
             "rounding_dependent": [{"tensor": t, "channel": c} for t, c in self.rounding_dependent],
             "sources": dict.fromkeys((*figures, "shell", "weights", "layers"), SOURCE),
         }
@@ -152,9 +175,11 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
     """Collect a plan's figures; nothing is estimated here."""
     figures = plan.figures
     layers = tuple(_layer(graph, plan, layer) for layer in plan.layers)
-    bits = sum(layer.weight_bits for layer in plan.layers)
+    bits = sum(layer.weight_bits for layer in layers)
+    integer = sum(x.weight_bits for x in layers if isinstance(graph.node(x.name).op, FullProduct))
     # of k-bit weights and of bases there are several bits a weight
     weights = sum(prod(layer.weight_shape) for layer in layers)
+    full = _full_layers(graph, plan)
     return Report(
         board=plan.board,
         part=plan.part,
@@ -169,15 +194,42 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
         shell=figures.shell,
         budget=figures.budget,
         weights=Weights(
-            bits, 4 * weights, ceil_div(sum(layer.rom_bits for layer in layers), 8), bits / (32 * weights)
+            bits - integer,
+            4 * weights,
+            ceil_div(sum(layer.rom_bits for layer in layers), 8),
+            bits / (32 * weights),
+            integer,
         ),
         layers=layers,
         rounding_dependent=tuple((r.tensor, r.channel) for r in graph.rounding_dependent),
-        on_host=(
-            *(n.output.name for n in graph.nodes if isinstance(n.op, FullProduct)),
-            *(op.name for op in graph.host if isinstance(op, HostFull)),
-        ),
+        on_host=tuple(layer.name for layer in full if layer.where == "host"),
+        full_layers=full,
     )
+
+
+def _full_layers(graph: IntGraph, plan: Plan) -> tuple[FullLayer, ...]:
+    """The graph's layers in full precision, in its order; those on real values come last."""
+    on_chip = {layer.name: plan.unit(layer.matrix) for layer in plan.layers}
+    reasons = dict(plan.on_host)
+    found = []
+    for node in graph.nodes:
+        if not isinstance(node.op, FullProduct):
+            continue
+        name, weight = node.output.name, node.op.weight
+        unit = on_chip.get(name)
+        bits = unit.weight_bits if isinstance(unit, MatrixUnit) else _widest(weight)
+        where = "host" if unit is None else "chip"
+        macs = int(weight[0].size) * prod(node.output.shape)
+        found.append(FullLayer(name, where, bits, macs, reasons.get(name, "")))
+    for op in graph.host:
+        if isinstance(op, HostFull):
+            reason = reasons.get(op.name, "")
+            found.append(FullLayer(op.name, "host", _widest(op.weight), int(op.weight.size), reason))
+    return tuple(found)
+
+
+def _widest(weight: npt.NDArray[np.int32]) -> int:
+    return type_for_range(int(weight.min(initial=0)), int(weight.max(initial=0))).bits
 
 
 def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
@@ -202,8 +254,10 @@ def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
 
 def _weight_shape(graph: IntGraph, name: str) -> tuple[int, ...]:
     op = graph.node(name).op
-    terms = getattr(op, "terms", ())
-    return tuple(terms[0].weight.shape) if terms else ()
+    if isinstance(op, FullProduct):
+        return tuple(op.weight.shape)
+    assert isinstance(op, Product)
+    return tuple(op.terms[0].weight.shape)
 
 
 def _input_bits(graph: IntGraph, name: str) -> int:
@@ -233,18 +287,22 @@ def report_json(report: Report) -> bytes:
 
 def report_text(report: Report) -> str:
     """What ``estimate`` and ``build`` print."""
-    rows = [("layer", "weights", "PE", "SIMD", "cycles", "lanes busy", "LUT", "BRAM36", "memory")]
+    bits, dsps = report.weights.integer_bits > 0, any(x.resources.dsp for x in report.layers)
+    head = ["layer", "weights", *(["bits"] if bits else []), "PE", "SIMD", "cycles", "lanes busy", "LUT"]
+    rows = [(*head, "BRAM36", *(["DSP"] if dsps else []), "memory")]
     for x in report.layers:
         rows.append(
             (
                 x.name,
                 "x".join(map(str, x.weight_shape)),
+                *([str(x.bits_a_weight)] if bits else []),
                 str(x.pe),
                 str(x.simd),
                 f"{x.cycles:,}",
                 f"{100 * x.efficiency:.0f} %",
                 f"{x.resources.lut:,.0f}",
                 f"{x.resources.bram36:g}",
+                *([f"{x.resources.dsp:,.0f}"] if dsps else []),
                 x.memory,
             )
         )
@@ -269,108 +327,15 @@ def report_text(report: Report) -> str:
         f"{report.bound_cycles:,}), first result after {report.latency_cycles:,}",
         f"with the shell: {', '.join(shares)}",
         f"binary weights: {report.weights.binary_bits / 8:,.0f} bytes, "
-        f"{report.weights.float32_bytes:,} in float32; all ROMs: {report.weights.total_bytes:,} bytes",
+        + (f"integer weights: {report.weights.integer_bits / 8:,.0f} bytes, " if bits else "")
+        + f"{report.weights.float32_bytes:,} in float32; all ROMs: {report.weights.total_bytes:,} bytes",
         "All of these are formulas, not measurements.",
     ]
+    on_chip = [f"{x.name} ({x.weight_bits} bits)" for x in report.full_layers if x.where == "chip"]
+    if on_chip:
+        lines.append(f"In full precision on the chip: {', '.join(on_chip)}.")
     if report.on_host:
         names = ", ".join(report.on_host)
         lines.append(f"On the host, and in none of these figures: {names} (full precision).")
+    lines += [f"  {x.name}: {x.reason}" for x in report.full_layers if x.reason]
     return "\n".join(lines)
-
-
-def report_html(
-    report: Report,
-    graph: IntGraph,
-    plan: Plan,
-    summary: Summary,
-    design: BlockDesign | None,
-    verdict: dict[str, Any] | None,
-    synthesis: dict[str, Any] | None = None,
-) -> bytes:
-    """report.html, self-contained.
-
-    ``design``: the block design around the network, None where the build has none.
-    ``verdict``: the tree of verify.json, None where nothing ran; ``synthesis`` the figures by tool.
-    """
-    unit = max((layer.cycles for layer in report.layers), default=1)
-    areas = _areas(plan)
-    text = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            summary=summary,
-            verdict=verdict,
-            synthesised=[] if synthesis is None else [t for _, t in sorted(synthesis.items())],
-            design=design,
-            design_picture=None if design is None else _design_picture(design),
-            stages=_hls_stages(plan),
-            chain=_in_order(verdict["chain"] if verdict else ()),
-            kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
-            used=report.resources + report.shell,
-            pipeline=pipeline_drawing(graph, plan),
-            cycles=bars(
-                [Bar(x.name, ((x.cycles, "planned"),), marker=x.work_cycles) for x in report.layers],
-                limit=max(unit, report.bound_cycles),
-                rule=report.bound_cycles,
-            ),
-            luts_between=any(kind == "edge" for _, kind, _ in areas),
-            luts=bars([Bar(name, ((r.lut, kind),)) for name, kind, r in areas]),
-            memory=bars(
-                [
-                    Bar(x.name, ((x.weight_bits / 8, "weights"), ((x.rom_bits - x.weight_bits) / 8, "rest")))
-                    for x in report.layers
-                ]
-            ),
-        )
-    )
-    return text.encode("utf-8")
-
-
-def _design_picture(design: BlockDesign) -> Markup:
-    """The cells of the block design and their AXI connections."""
-    boxes = [Box(cell.name, cell.vlnv.split(":")[2], cell.ours) for cell in design.cells]
-    arrows = []
-    for link in design.interfaces:
-        source, _, port = link.source.partition("/")
-        arrows.append(Arrow(source, link.target.partition("/")[0], port))
-    return diagram(boxes, arrows)
-
-
-def _hls_stages(plan: Plan) -> tuple[HlsStage, ...]:
-    """The stages of the C++ core; none where the folding cannot be expressed in C++."""
-    try:
-        return hls_design(plan).stages
-    except FitError:
-        return ()
-
-
-def _in_order(links: Iterable[str]) -> list[str]:
-    return sorted(links, key=lambda link: (CHAIN.index(link) if link in CHAIN else len(CHAIN), link))
-
-
-def _areas(plan: Plan) -> list[tuple[str, str, Resources]]:
-    """(name, kind, resources) of the layers, then of what belongs to no layer."""
-    rows = [(layer.name, "layer", layer.resources) for layer in plan.layers]
-    total = plan.figures.resources
-    rest = max(total.lut - sum(r.lut for _, _, r in rows), 0.0)
-    if rest >= 1:
-        rows.append(("between layers", "edge", Resources(lut=rest)))
-    return [*rows, ("shell", "shell", plan.figures.shell)]
-
-
-@functools.lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: resources.read_text(f"templates/report/{name}")),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # half a BRAM36 is a BRAM18; anything else counts in wholes
-    environment.filters["count"] = lambda v: f"{v:,.1f}" if v % 1 == 0.5 and v < 10_000 else f"{v:,.0f}"
-    environment.filters["number"] = lambda value: f"{value:,.0f}"
-    environment.filters["shape"] = lambda shape: " × ".join(map(str, shape))
-    return environment

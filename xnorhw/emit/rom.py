@@ -69,7 +69,8 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
         if isinstance(unit, WeightRom):
             order = f"{turns} x {matrix.folds} folds"
             words = weight_words(plan, graph, unit)
-            header = f"weights of {what}: {order}, PE {matrix.pe} x SIMD {matrix.simd} bits"
+            each = f" x {matrix.weight_bits}" if matrix.full else ""
+            header = f"weights of {what}: {order}, PE {matrix.pe} x SIMD {matrix.simd}{each} bits"
         else:
             order = f"{unit.classes} position classes x {turns}"
             words = start_words(plan, graph, unit)

@@ -92,7 +92,7 @@ def input_bits(unit: Unit, port: str) -> tuple[int, int]:
         if port == "data":
             return unit.simd * unit.act_bits, unit.act_bits
         if port == "weights":
-            return unit.pe * unit.simd, 0
+            return unit.pe * unit.simd * unit.weight_bits, 0
         if port == "starts":
             return unit.pe * unit.start_bits, 0
     raise ValueError(f"{unit.name}: a {type(unit).__name__} has no input port {port!r}")
@@ -162,6 +162,7 @@ def comment_of(unit: Unit, what: str, turns: str) -> str:
         return f"map {unit.height} x {unit.width} to {unit.out_height} x {unit.out_width}, {ring}"
     if isinstance(unit, MatrixUnit):
         end = "thresholds" if unit.thresholded else "sums"
+        end = f"weights of {unit.weight_bits} bits, {end}" if unit.full else end
         return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} {turns}, {end}"
     if isinstance(unit, WeightRom):
         return f"{unit.depth} {what} words of {unit.width} bits"
@@ -175,7 +176,8 @@ def comment_of(unit: Unit, what: str, turns: str) -> str:
         return f"{unit.levels} levels to codes of {unit.out_bits} bits, {unit.lanes} lanes"
     if isinstance(unit, RequantUnit):
         end = f"codes of {unit.out_bits} bits, {unit.lanes} lanes"
-        return f"times {unit.multiplier_bits} bits, plus {unit.addend_bits}, >> {unit.shift}, to {end}"
+        shifted = f">> {unit.shift}{', ties to even' if unit.even else ''}"
+        return f"times {unit.multiplier_bits} bits, plus {unit.addend_bits}, {shifted}, to {end}"
     if isinstance(unit, ForkUnit):
         return f"words of {unit.width} bits to {unit.copies} targets"
     if isinstance(unit, AddUnit):

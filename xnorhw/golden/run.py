@@ -197,7 +197,10 @@ def threshold(op: Threshold, x: Values, result: IntType) -> Values:
     # [positions, C, levels] -> [levels, 1, C, H or 1, W or 1]
     shape = (height, width) if positions > 1 else (1, 1)
     table = op.table.reshape(*shape, channels, op.levels).transpose(3, 2, 0, 1)[:, None]
-    rising = (op.direction > 0)[None, :, None, None]
+    # one direction for all positions, or [positions, C] -> [1, C, H, W]
+    turns = op.directions
+    ways = turns.reshape(*((height, width) if len(turns) > 1 else (1, 1)), channels)
+    rising = (ways > 0).transpose(2, 0, 1)[None]
     count = np.zeros(x.shape, np.int64)
     for level, t in enumerate(table):
         if op.strict[level]:
@@ -208,9 +211,17 @@ def threshold(op: Threshold, x: Values, result: IntType) -> Values:
 
 
 def requant(op: Requant, x: Values) -> Values:
-    """clamp((x * multiplier + addend) >> shift, low, high), per channel."""
-    multiplier, addend = op.multiplier[None, :, None, None], op.addend[None, :, None, None]
-    return np.asarray(np.clip((x * multiplier + addend) >> op.shift, op.low, op.high))
+    """clamp((x * multiplier + addend) >> shift, low, high), per channel; with ``even`` ties go to even."""
+    _, channels, height, width = x.shape
+    # one row for all positions, or [positions, C] -> [1, C, H, W]
+    shape = (height, width, channels) if op.positions > 1 else (1, 1, channels)
+    multiplier, addend = (v.reshape(shape).transpose(2, 0, 1)[None] for v in (op.multiplier, op.addend))
+    scaled = x * multiplier + addend
+    y = scaled >> op.shift
+    if op.even:
+        tie = scaled == y << op.shift
+        y = np.where(tie & (y % 2 == 1), y - 1, y)
+    return np.asarray(np.clip(y, op.low, op.high))
 
 
 def sum_pool(geometry: WindowGeometry, x: Values) -> Values:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from xnorhw.ir.float_graph import Input
 from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.serial import later
 from xnorhw.ir.types import IntType
 
 __all__ = [
@@ -99,11 +100,12 @@ class Product:
 
 @dataclass(frozen=True)
 class FullProduct:
-    """x conv weight of a full-precision layer, in units of 2^-frac; runs on the host.
+    """x conv weight of a full-precision layer, in units of 2^-frac.
 
     ``weight`` int32 [O, I/groups, kh, kw] is the real weight times 2^frac; a linear layer has
     a kernel of H x W.  Every partial sum lies below 2^53, so float64 forms it in any order.
-    ``pad_value`` is the integer value of padded taps in x's domain.
+    ``pad_value`` is the integer value of padded taps in x's domain.  ``on_chip``: a planner has
+    put it on the chip; else the host runs it.
     """
 
     weight: npt.NDArray[np.int32]
@@ -111,6 +113,7 @@ class FullProduct:
     geometry: WindowGeometry
     groups: int
     pad_value: int
+    on_chip: bool = later(False)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Threshold:
     """Integer sum -> code: the number of levels that the sum has passed.
 
     ``table`` int64 [H*W or 1][C][levels] (a table a position, or one for all);
-    ``direction`` int8 [C] is +1 where a
+    ``direction`` int8 [C], or [H*W][C] where the positions of a channel differ, is +1 where a
     level is passed by s >= t (or s > t), -1 by s <= t (or s < t); ``strict`` bool [levels]
     selects > and <.  ``constant`` bool [C] marks channels planned constant.  With one level
     and a bipolar output the code q is the value 2q - 1.
@@ -134,13 +137,33 @@ class Threshold:
         """Number of thresholds per channel."""
         return int(self.table.shape[2])
 
+    @property
+    def positions(self) -> int:
+        """1, or H * W where each position has a table of its own."""
+        return int(self.table.shape[0])
+
+    @property
+    def directions(self) -> npt.NDArray[np.int8]:
+        """``direction`` as int8 [1 or H*W][C]."""
+        return self.direction.reshape(-1, self.table.shape[1])
+
+    @property
+    def mixed(self) -> bool:
+        """True where the positions of a channel differ in direction."""
+        return len(self.directions) > 1
+
 
 @dataclass(frozen=True)
 class Requant:
     """y = clamp((x * multiplier + addend) >> shift, low, high), the shift rounding down.
 
-    ``multiplier`` and ``addend`` int64 [C].  It takes the place of a threshold of many levels
-    where one multiplication makes the same codes at every sum that can be reached.
+    ``multiplier`` and ``addend`` int64 [C], or both [H*W][C] where the positions of a channel
+    differ.  It takes the place of a threshold of many levels where one multiplication makes the
+    same codes at every sum that can be reached.
+
+    ``even``, with a shift of at least 1: where all ``shift`` bits that are dropped are 0, an odd y
+    is one less, in front of the clamp.  With the half 2^(shift - 1) in the addend these are the
+    ties, which the shift has rounded up, and go to the even neighbour.
     """
 
     multiplier: npt.NDArray[np.int64]
@@ -148,6 +171,12 @@ class Requant:
     shift: int
     low: int
     high: int
+    even: bool = later(False)
+
+    @property
+    def positions(self) -> int:
+        """1, or H * W where each position has factors of its own."""
+        return self.multiplier.shape[0] if self.multiplier.ndim > 1 else 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SerialError", "decode", "dump_npz", "encode", "load_npz"]
+__all__ = ["SerialError", "decode", "dump_npz", "encode", "later", "load_npz"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -28,14 +28,24 @@ class SerialError(ValueError):
     """The data does not describe what it should."""
 
 
+def later(default: Any) -> Any:
+    """A dataclass field that came after files had been written without it.
+
+    Where it holds ``default`` it is left out of what is written: what does not use it keeps its
+    bytes, and is read by the versions before it as well.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 def encode(value: Any, arrays: Arrays, path: str = "") -> Any:
     """Turn a tree of dataclasses into JSON-able data; arrays go into ``arrays`` by path."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         tree: dict[str, Any] = {"class": type(value).__name__}
         for field in dataclasses.fields(value):
-            tree[field.name] = encode(
-                getattr(value, field.name), arrays, f"{path}/{field.name}" if path else field.name
-            )
+            held = getattr(value, field.name)
+            if "later" in field.metadata and held == field.default:
+                continue
+            tree[field.name] = encode(held, arrays, f"{path}/{field.name}" if path else field.name)
         return tree
     if isinstance(value, np.ndarray):
         arrays[path] = value

@@ -66,8 +66,9 @@ def _output_range(op: IntOp, sources: list[Range], kind: IntType, output: Tensor
     if isinstance(op, Product | FullProduct):
         return product_range(op, low, high, kind)
     if isinstance(op, Requant):
-        ends = requant(op, np.stack([low, high])[:, :, None, None])[:, :, 0, 0]
-        return ends.min(axis=0), ends.max(axis=0)
+        both = np.stack([low, high])[:, :, None, None]
+        ends = requant(op, np.broadcast_to(both, (*both.shape[:2], op.positions, 1)))
+        return ends.min(axis=(0, 2, 3)), ends.max(axis=(0, 2, 3))
     if isinstance(op, Lookup):
         return _lookup_range(op, low, high, kind)
     if isinstance(op, MaxPool):

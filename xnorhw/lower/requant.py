@@ -3,9 +3,17 @@
 The code (s * m + a) >> shift steps from below v to v where s * m + a reaches v * 2^shift.  For a
 fixed multiplier m each step of the channel bounds the addend a from both sides; the room
 that all of them leave is a concave function of m, whose maximum a ternary search finds.
+
+Where modules round at a point half way between two codes, no addend is left: a tie at an even
+code asks for one that is at least so large, a tie at an odd code for less.  With ties to even
+(``Requant.even``) v * 2^shift itself belongs to the even code beside it: a bound of an odd code
+moves by one, and the line through all ties, which is then the only one, is found alike.
 """
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +41,37 @@ def find_requant(stairs: Staircase, lowest: int, highest: int) -> Requant | None
     # what stands in front may clamp closer than the codes do: a ReLU in front of a grid does
     lowest = max(lowest, min(int(codes.min()) for codes in stairs.codes))
     highest = min(highest, max(int(codes.max()) for codes in stairs.codes))
-    channels = [_Channel(stairs, c, lowest, highest) for c in range(stairs.channels)]
-    slope = max(channel.slope for channel in channels)
     largest = min(MAX_SHIFT, 60 - max(abs(lowest), abs(highest) + 1).bit_length())
-    for limit in (NARROW, WIDE):
-        start = min(largest, int(np.floor(np.log2(limit / slope))) + 1)
-        for shift in range(start, max(start - TRIES, -1), -1):
-            found = _fit(channels, shift, limit)
-            if found is None:
-                continue
-            op = Requant(found[0], found[1], shift, lowest, highest)
-            return op if _equal(op, stairs) else None
+    for even in (False, True):
+        channels = [_Channel(stairs, c, lowest, highest, even) for c in range(stairs.channels)]
+        for limit in (NARROW, WIDE):
+            for shift in _shifts(channels, limit, largest, even):
+                found = _fit(channels, shift, limit)
+                if found is None:
+                    continue
+                op = Requant(found[0], found[1], shift, lowest, highest, even)
+                if _equal(op, stairs):
+                    return op
     return None
+
+
+def _shifts(channels: list[_Channel], limit: int, largest: int, even: bool) -> Iterable[int]:
+    """The shifts to try: the largest ones leave a line the most room.
+
+    The one line through ties has none at any shift, so that the smallest does, and the numbers stay
+    short: what fits with one shift does with the next, so each channel goes on from the one before.
+    """
+    if not even:
+        slope = max(channel.slope for channel in channels)
+        start = min(largest, int(np.floor(np.log2(limit / slope))) + 1)
+        return range(start, max(start - TRIES, -1), -1)
+    shift = 1
+    for channel in channels:
+        while channel.fit(shift, limit) is None:
+            shift += 1
+            if shift > largest:
+                return ()
+    return (shift,)
 
 
 def _fit(channels: list[_Channel], shift: int, limit: int) -> tuple[Sums, Sums] | None:
@@ -60,8 +87,8 @@ def _fit(channels: list[_Channel], shift: int, limit: int) -> tuple[Sums, Sums] 
 class _Channel:
     """One channel's steps as bounds; a falling channel is mirrored at s = 0."""
 
-    def __init__(self, stairs: Staircase, channel: int, lowest: int, highest: int) -> None:
-        self.sign = int(stairs.direction[channel])
+    def __init__(self, stairs: Staircase, channel: int, lowest: int, highest: int, even: bool) -> None:
+        self.sign, self.even = int(stairs.direction[channel]), even
         low, high = int(stairs.low[channel]), int(stairs.high[channel])
         at, codes = stairs.positions[channel], stairs.codes[channel]
         if self.sign < 0:
@@ -78,6 +105,9 @@ class _Channel:
             roofs.append((np.array([high]), codes[-1:]))
         self.floor_at, self.floor_code = (np.concatenate(p) for p in zip(*floors, strict=True))
         self.roof_at, self.roof_code = (np.concatenate(p) for p in zip(*roofs, strict=True))
+        # how far s * m + a must stay from the floor's multiple of 2^shift, and below the roof's
+        self.above = (self.floor_code & 1) * int(even)
+        self.below = self.roof_code & 1 if even else np.ones_like(self.roof_code)
         self.constant = len(at) == 0
         rise = int(codes[-1] - codes[0])
         # the least multiplier that reaches the last code in time, in units of 2^shift
@@ -86,7 +116,8 @@ class _Channel:
     def fit(self, shift: int, limit: int) -> tuple[int, int] | None:
         """(multiplier, addend), of the smallest size that leaves the most room; None without room."""
         if self.constant:
-            return 0, self.first << shift
+            # an odd code is one more: its own multiple of 2^shift is a tie with the even code below
+            return 0, (self.first << shift) + int(self.even and self.first & 1)
         left, right = self._slopes(shift)
         right = min(right, limit - 1, (SAFE >> 2) // max(1, self.reach))
         if left > right:
@@ -129,12 +160,12 @@ class _Channel:
         least = (
             -SAFE
             if not len(self.floor_at)
-            else _bound(self.floor_code, shift, self.floor_at, multiplier).max()
+            else (_bound(self.floor_code, shift, self.floor_at, multiplier) + self.above).max()
         )
         most = (
             SAFE
             if not len(self.roof_at)
-            else _bound(self.roof_code + 1, shift, self.roof_at, multiplier).min() - 1
+            else (_bound(self.roof_code + 1, shift, self.roof_at, multiplier) - self.below).min()
         )
         return int(most) - int(least), (int(most) + int(least)) // 2
 
@@ -151,11 +182,12 @@ def _equal(op: Requant, stairs: Staircase) -> bool:
         if span <= EXHAUSTIVE:
             sums: npt.NDArray[np.int64] = np.arange(low, high + 1, dtype=np.int64)
         else:
-            # both are monotone: equal on both sides of each step they are equal everywhere
+            # both are monotone, with ties to even as well: equal on both sides of each step of the
+            # chain, they are equal between two of its steps, where the chain does not move
             at = stairs.positions[c]
             sums = np.unique(np.concatenate([[low, high], at - 1, at]))
         made = requant(
-            Requant(op.multiplier[c : c + 1], op.addend[c : c + 1], op.shift, op.low, op.high),
+            dataclasses.replace(op, multiplier=op.multiplier[c : c + 1], addend=op.addend[c : c + 1]),
             sums[:, None, None, None],
         )[:, 0, 0, 0]
         if not np.array_equal(made, stairs.at(c, sums)):

@@ -15,6 +15,7 @@ from xnorhw.ir.int_graph import (
     IntOp,
     Lookup,
     MaxPool,
+    Requant,
     Reshape,
     RoundingDependent,
     Tensor,
@@ -54,6 +55,10 @@ def fold_thresholds(context: Context, graph: IntGraph) -> IntGraph:
     for node in graph.nodes:
         if is_quantiser(node):
             source, behind = nodes_behind_integers(made, node)
+            flat = made.get(source)
+            if flat is not None and isinstance(flat.op, Reshape) and tensors[flat.input].shape[1:] != (1, 1):
+                # of a map each position can have a table of its own; a vector has channels alone
+                source, behind = flat.input, [flat, *behind]
             fold = _Fold(Chain(context, tensors[source], reach[source], behind))
             new = fold.nodes()
             dependent.extend(fold.rounding_dependent())
@@ -102,10 +107,15 @@ class _Fold:
         op = self._quantiser()
         if not chain.features:
             return self._named([op, *self._behind()], chain.source)
+        in_front = self._in_front()
         per_position = self._per_position(op)
         if per_position is not None:
-            return self._named([per_position, Reshape()], chain.source)
-        return self._named([*self._in_front(), op], chain.source)
+            return self._named([*in_front[:-1], per_position, Reshape()], chain.source)
+        first = chain.nodes[0]
+        if isinstance(first.op, Reshape):
+            # the flatten of integers is a node already
+            return self._named([*in_front[1:], op], first.output)
+        return self._named([*in_front, op], chain.source)
 
     def _quantiser(self) -> IntOp:
         """One operation for all steps, the cheapest that is exact."""
@@ -185,31 +195,40 @@ class _Fold:
                 ops.append((MaxPool(pools[i].geometry, falling), node.output.shape))
         return ops
 
-    def _per_position(self, op: IntOp) -> Threshold | None:
-        """Thresholds of features as a table a position; None where a position's are no such table."""
-        if not isinstance(op, Threshold) or self.chain.pools:
+    def _per_position(self, op: IntOp) -> Threshold | Requant | None:
+        """What is made of features as a table a position; None where a position's are no such table.
+
+        Pools stay in front of it: with other levels at each position their codes are not to be compared.
+        """
+        flattens = [i for i, node in enumerate(self.chain.nodes) if isinstance(node.op, Reshape)]
+        if len(flattens) != 1 or any(place > flattens[0] for place, _ in self.chain.pools):
             return None
-        if sum(isinstance(n.op, Reshape) for n in self.chain.nodes) != 1:
-            return None
+        if isinstance(op, Requant):
+            channels = self.chain.map_shape[0]
+            by_position = (v.reshape(channels, -1).T for v in (op.multiplier, op.addend))
+            multiplier, addend = map(np.ascontiguousarray, by_position)
+            return dataclasses.replace(op, multiplier=multiplier, addend=addend)
+        return self._table_per_position(op) if isinstance(op, Threshold) else None
+
+    def _table_per_position(self, op: Threshold) -> Threshold:
+        """Thresholds of features as those of a map; a channel has one direction where its positions agree."""
         channels, height, width = self.chain.map_shape
         free = op.constant.reshape(channels, -1)
         direction = op.direction.reshape(channels, -1)
         falls, rises = ((direction == d) & ~free for d in (-1, 1))
-        falling, rising = falls.any(axis=1), rises.any(axis=1)
-        if (falling & rising).any():
-            return None
+        falling, mixed = falls.any(axis=1), falls.any(axis=1) & rises.any(axis=1)
         table = op.table.reshape(channels, height * width, op.levels).copy()
         # a constant among falling positions is passed always or never by <= instead of >=
         never = table > self.chain.high.reshape(channels, -1)[:, :, None]
         low = self.chain.low.reshape(channels, -1)[:, :, None]
         high = self.chain.high.reshape(channels, -1)[:, :, None]
         turned = np.where(never, low - 1, high)
-        table = np.where((free & falling[:, None])[:, :, None], turned, table)
+        table = np.where((free & (falling & ~mixed)[:, None])[:, :, None], turned, table)
+        ways = np.where(falling, -1, 1).astype(np.int8)
+        if mixed.any():
+            ways = np.ascontiguousarray(np.where(mixed[:, None], direction, ways[:, None]).T)
         return Threshold(
-            np.ascontiguousarray(table.transpose(1, 0, 2)),
-            np.where(falling, -1, 1).astype(np.int8),
-            op.strict,
-            np.asarray(free.all(axis=1)),
+            np.ascontiguousarray(table.transpose(1, 0, 2)), ways, op.strict, np.asarray(free.all(axis=1))
         )
 
     def _named(self, ops: list[tuple[IntOp, tuple[int, int, int]] | IntOp], source: Tensor) -> list[IntNode]:

@@ -25,7 +25,12 @@ WEIGHT_BITS = 16
 
 
 def grid_frac(weight: Tensor, bits: int = WEIGHT_BITS) -> int:
-    """The largest frac, 0 to 30, with which every weight rounded to 2^-frac fits ``bits`` signed bits."""
+    """The largest frac, 0 to 30, with which every weight rounded to 2^-frac fits ``bits`` signed bits.
+
+    ValueError for ``bits`` outside of 2 to 24: float32 has no more.
+    """
+    if not 2 <= operator.index(bits) <= 24:
+        raise ValueError(f"a weight has 2 to 24 bits, not {bits}")
     peak = float(weight.detach().abs().max()) if weight.numel() else 0.0
     top = (1 << (bits - 1)) - 1
     for frac in range(MAX_FRAC, 0, -1):
@@ -141,14 +146,17 @@ class FullConv2d(FullBase):
         self._set_weight((out_channels, in_channels // groups, *kernel), bias)
 
     @classmethod
-    def from_conv(cls, conv: nn.Conv2d, frac: int | None = None, in_scale: float = 1.0) -> FullConv2d:
+    def from_conv(
+        cls, conv: nn.Conv2d, frac: int | None = None, in_scale: float = 1.0, bits: int = WEIGHT_BITS
+    ) -> FullConv2d:
         """The same convolution with copies of its weight and bias, which are not rounded.
 
-        ``frac`` None: see ``grid_frac``.  ValueError where the padding mode is not zeros.
+        ``frac`` None: the finest with which the rounded weights have ``bits`` bits (``grid_frac``);
+        with 8 the layer can stand on the chip.  ValueError where the padding mode is not zeros.
         """
         layer = cls(
             **conv_shape(conv),
-            frac=grid_frac(conv.weight) if frac is None else frac,
+            frac=grid_frac(conv.weight, bits) if frac is None else frac,
             in_scale=in_scale,
         )
         _adopt(layer, conv)
@@ -201,13 +209,19 @@ class FullLinear(FullBase):
 
     @classmethod
     def from_linear(
-        cls, linear: nn.Linear, frac: int | None = None, in_frac: int | None = None, in_scale: float = 1.0
+        cls,
+        linear: nn.Linear,
+        frac: int | None = None,
+        in_frac: int | None = None,
+        in_scale: float = 1.0,
+        bits: int = WEIGHT_BITS,
     ) -> FullLinear:
         """The same layer with copies of its weight and bias, which are not rounded.
 
-        ``frac`` None: see ``grid_frac``.
+        ``frac`` None: the finest with which the rounded weights have ``bits`` bits (``grid_frac``);
+        with 8 the layer can stand on the chip.
         """
-        frac = grid_frac(linear.weight) if frac is None else frac
+        frac = grid_frac(linear.weight, bits) if frac is None else frac
         bias = linear.bias is not None
         layer = cls(linear.in_features, linear.out_features, bias, frac, in_frac, in_scale)
         _adopt(layer, linear)

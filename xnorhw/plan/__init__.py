@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xnorhw.plan.bound import bound_cycles, layer_bounds
+from xnorhw.plan.ends import Ends, placed, plan_ends
 from xnorhw.plan.folding import (
     Folding,
     LayerFolding,
@@ -15,6 +16,7 @@ from xnorhw.plan.folding import (
 from xnorhw.plan.planner import make_plan
 
 __all__ = [
+    "Ends",
     "Folding",
     "LayerFolding",
     "PoolFolding",
@@ -23,6 +25,8 @@ __all__ = [
     "folding_of",
     "layer_bounds",
     "make_plan",
+    "placed",
+    "plan_ends",
     "read_folding",
     "write_folding",
 ]

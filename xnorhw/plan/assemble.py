@@ -8,7 +8,7 @@ from math import prod
 
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import Add, BoxSum, Concat, Multiply, Tensor
-from xnorhw.ir.types import Encoding, IntType
+from xnorhw.ir.types import Encoding
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipStage, wire_bits
@@ -22,7 +22,6 @@ from xnorhw.plan.model import (
     MultiplyUnit,
     StartRom,
     Stream,
-    SumPoolUnit,
     Unit,
     WeightRom,
 )
@@ -174,7 +173,7 @@ class _Wiring(Wirer):
         unit = matrix_unit(layer, shape, widths)
         weights = WeightRom(
             f"{prefix}_weights",
-            shape.pe * shape.simd,
+            shape.pe * shape.simd * widths.weight_bits,
             shape.turns * shape.folds,
             choice.memory,
             f"{prefix}_weights.mem",
@@ -191,7 +190,7 @@ class _Wiring(Wirer):
             f"{prefix}_starts.mem",
         )
         self.connect(unit.name, slice_here)
-        self.feed(weights, unit.name, "weights", layer.name, 1, layer.out_pixels)
+        self.feed(weights, unit.name, "weights", layer.name, widths.weight_bits, layer.out_pixels)
         self.feed(starts, unit.name, "starts", layer.name, widths.start_bits, layer.out_pixels)
         made = layer.bits if layer.in_matrix else layer.sums
         assert made is not None
@@ -241,7 +240,7 @@ class _Wiring(Wirer):
         if unit is not None:
             self._joined(choice, unit)
         if join.makes_values:
-            self._values(prefix, join.name, join.kind, join.pixels, join.level_bits)
+            self.values(f"{prefix}_values", join.name, join.kind, join.pixels, join.level_bits)
         made = join_quantisers(join, shape)
         unit_, quantiser = made[0]
         if unit_ is not None and quantiser is not None:
@@ -267,25 +266,13 @@ class _Wiring(Wirer):
         # the sum of magnitudes is no tensor of the network
         self.add(unit, out, job, observed="" if boxed else join.joined.name)
 
-    def _values(self, prefix: str, layer: str, kind: IntType, pixels: int, bits: int) -> None:
-        """Codes or signs become signed numbers of ``bits`` bits."""
-        have = self.end.stream
-        name, words = f"{prefix}_values", have.words_per_pixel
-        own = min(have.bits, wire_bits(kind))
-        signed = kind.signed and not kind.is_bipolar
-        unit = SumPoolUnit(name, have.lanes, own, signed, kind.is_bipolar, 1, 1, words, bits)
-        self.connect(name, slice_here=True)
-        out = Stream(have.tensor, have.lanes, bits, have.channels, pixels)
-        loops = (("pixel", pixels), ("word", words))
-        self.add(unit, out, Job(layer, name, loops, have.tensor, have.tensor))
-
     def finish(self, layer: str, result: Tensor, frame: Frame) -> None:
         """From the last stage to the core's output."""
         self.read(result.name)
         if self.end.stream.bits != RESULT_BITS:
             assert result.type is not None
             pixels = result.shape[1] * result.shape[2]
-            self._values("output", layer, result.type, pixels, RESULT_BITS)
+            self.values("output_values", layer, result.type, pixels, RESULT_BITS)
         lanes = frame.beat_bits // frame.element_bits
         want = Stream(self.end.stream.tensor, lanes, frame.element_bits, frame.elements, 1)
         self.convert("output", self.jobs[-1].layer, want, packed=True)

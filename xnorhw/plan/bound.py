@@ -10,10 +10,10 @@ from math import ceil, prod
 
 from xnorhw.board import Board
 from xnorhw.ir.geometry import WindowGeometry
-from xnorhw.ir.int_graph import IntGraph, Product, Tensor
+from xnorhw.ir.int_graph import FullProduct, IntGraph, Product, Tensor
 from xnorhw.ir.types import Encoding
 from xnorhw.plan.folding import Folding
-from xnorhw.plan.stages import chip_input, chip_output
+from xnorhw.plan.stages import chip_input, chip_output, runs_on_chip
 
 __all__ = ["bound_cycles", "layer_bounds"]
 
@@ -40,7 +40,7 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
     """Each product layer's part of ``bound_cycles``, by name, in order."""
     bounds = []
     for node in graph.nodes:
-        if not isinstance(node.op, Product):
+        if not isinstance(node.op, Product | FullProduct) or not runs_on_chip(node.op):
             continue
         name = node.output.name
         fold = folding.layer(name)
@@ -55,7 +55,8 @@ def layer_bounds(graph: IntGraph, folding: Folding) -> list[tuple[str, int]]:
             folds = taps * ceil(channels / fold.simd)
         else:
             folds = ceil(taps * channels / fold.simd)
-        work = ceil(pixels_out / fold.pixels) * ceil(outputs / fold.pe) * folds * len(node.op.terms)
+        work = ceil(pixels_out / fold.pixels) * ceil(outputs / fold.pe) * folds
+        work *= len(node.op.terms) if isinstance(node.op, Product) else 1
         bounds.append((name, max(ceil(pixels_in / fold.pixels), work)))
     return bounds
 

@@ -79,8 +79,8 @@ def design(
     shapes = tuple(layer_shape(layer, p.pe, p.simd) for layer, p in zip(network.layers, picks, strict=True))
     beats_in = input_frame(network.source, beat_bits).beats
     beats_out = output_frame(network.result, beat_bits).beats
-    lines = zip(network.layers, shapes, picks, strict=True)
-    line = [stage for layer, shape, pick in lines for stage in layer_line(layer, shape, pick)]
+    lines = zip(network.layers, shapes, network.widths, picks, strict=True)
+    line = [stage for parts in lines for stage in layer_line(*parts)]
     period = max(
         least_period,
         beats_in,
@@ -119,7 +119,7 @@ def _choice(
     depths: dict[str, int],
     prices: Prices,
 ) -> LayerChoice:
-    width, depth = shape.pe * shape.simd, shape.turns * shape.folds
+    width, depth = shape.pe * shape.simd * widths.weight_bits, shape.turns * shape.folds
     memory = _rom_memory(pick.memory, width, depth, prices)
     ring_depth = depths.get(layer.name, 0)
     ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.taps_per_word, prices)

@@ -224,6 +224,7 @@ class _Maker:
             and len(op.terms) == 1
             and op.terms[0].coefficient == 1
             and sign.levels == 1
+            and not sign.mixed
             and follower.output.type is not None
             and follower.output.type.is_bipolar
             and _fits(node.output.type)

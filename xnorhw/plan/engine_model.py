@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -65,16 +65,25 @@ class EngineTensor:
     golden: bool = True
 
 
+def _rows(flags: npt.NDArray[Any] | None) -> int:
+    return len(flags) if flags is not None and flags.ndim > 1 else 0
+
+
 @dataclass(frozen=True)
 class SignTable:
     """bit = (sum >= at) ^ flip.
 
-    ``at`` int32 [positions][padded channels]; ``flip`` uint32 [ceil(C / 32)], or None where no
-    channel is flipped.
+    ``at`` int32 [positions][padded channels]; ``flip`` uint32 [ceil(C / 32)], or
+    [positions][ceil(C / 32)] where positions differ, or None where no channel is flipped.
     """
 
     at: npt.NDArray[np.int32]
     flip: npt.NDArray[np.uint32] | None
+
+    @property
+    def flips(self) -> int:
+        """Rows of ``flip`` where each position has its own, else 0."""
+        return _rows(self.flip)
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,8 @@ class SignStep:
 class LevelsStep:
     """Thresholds as "x >= at", ascending: [positions][levels][C]; from 16 levels on [positions][C][levels].
 
-    ``at`` int32, or ``wide`` int64 where the values take more; ``falling`` uint8 [C] or None: the
-    channels whose code is the number of levels not reached.
+    ``at`` int32, or ``wide`` int64 where the values take more; ``falling`` uint8 [C], [positions][C]
+    where positions differ, or None: the channels whose code is the number of levels not reached.
     """
 
     at: npt.NDArray[np.int32] | None
@@ -153,13 +162,20 @@ class LevelsStep:
     positions: int
     levels: int
 
+    @property
+    def flips(self) -> int:
+        """Rows of ``falling`` where each position has its own, else 0."""
+        return _rows(self.falling)
+
 
 @dataclass(frozen=True)
 class RequantStep:
-    """y = clamp((x * multiplier + addend) >> shift, low, high); arrays [C], None where not used.
+    """y = clamp((x * multiplier + addend) >> shift, low, high); arrays [C] or [positions][C], None where
+    not used.
 
     ``multiplier`` and ``addend`` int32 where 32 bits hold the whole sum; ``multiplier`` with
-    ``wide_addend`` int64 where they hold factors and result; else both wide.
+    ``wide_addend`` int64 where they hold factors and result; else both wide.  ``even``: where all
+    bits that the shift drops are 0, an odd y is one less in front of the clamp.
     """
 
     multiplier: npt.NDArray[np.int32] | None
@@ -169,6 +185,12 @@ class RequantStep:
     shift: int
     low: int
     high: int
+    even: bool
+
+    @property
+    def positions(self) -> int:
+        """Rows of the arrays where each position has its own, else 0."""
+        return _rows(self.wide_multiplier if self.multiplier is None else self.multiplier)
 
 
 @dataclass(frozen=True)

@@ -70,24 +70,27 @@ def product_lanes(weight: npt.NDArray[np.int8], groups: int) -> npt.NDArray[np.u
 def sign_table(op: Threshold, groups: int = 1) -> SignTable:
     """The one level of ``op`` a channel, each group's channels padded to whole blocks of 16."""
     positions, channels, _ = op.table.shape
-    falling = op.direction < 0
+    falling = op.directions < 0
     # s <= t is not (s >= t + 1), s > t is s >= t + 1, s < t is not (s >= t)
     step = falling != bool(op.strict[0])
     at = np.clip(np.clip(op.table[:, :, 0], ALWAYS, NEVER) + step, ALWAYS, NEVER)
-    flip = falling & ~((at == ALWAYS) | (at == NEVER)).all(axis=0)
+    still = (at == ALWAYS) | (at == NEVER)
+    flip = falling & ~(still if op.mixed else still.all(axis=0))
     # a channel that never changes is turned round instead of flipped
-    at = np.where((falling & ~flip)[None], -at, at)
+    at = np.where(falling & ~flip, -at, at)
     each = channels // groups
     padded = np.full((positions, groups, ceil_div(each, LANES) * LANES), NEVER, np.int32)
     padded[:, :, :each] = at.reshape(positions, groups, each)
-    words = pack_bits(flip[None])[0] if flip.any() else None
+    words = pack_bits(flip) if flip.any() else None
+    if words is not None and not op.mixed:
+        words = words[0]
     return SignTable(padded.reshape(positions, -1), words)
 
 
 def levels_step(op: Threshold, source: IntType) -> LevelsStep:
     """Several levels a channel of values of type ``source``, each as "x >= at" and in ascending order."""
-    falling = op.direction < 0
-    moved = np.clip(op.table, -(1 << 62), 1 << 62) + (falling[:, None] != op.strict[None, :])
+    falling = op.directions < 0
+    moved = np.clip(op.table, -(1 << 62), 1 << 62) + (falling[:, :, None] != op.strict)
     # the count of levels passed does not depend on their order
     at = np.sort(np.clip(moved, max(source.min, -(1 << 62)), min(source.max, 1 << 62) + 1), axis=2)
     if op.levels < MANY_LEVELS:
@@ -97,7 +100,7 @@ def levels_step(op: Threshold, source: IntType) -> LevelsStep:
     return LevelsStep(
         table.astype(np.int32) if narrow else None,
         None if narrow else table,
-        falling.astype(np.uint8) if falling.any() else None,
+        (falling if op.mixed else falling[0]).astype(np.uint8) if falling.any() else None,
         op.table.shape[0],
         op.levels,
     )
@@ -128,13 +131,15 @@ def requant_step(op: Requant, source: IntType, name: str) -> RequantStep:
         )
     factors = op.multiplier.astype(np.int32)
     fits = bool((factors == op.multiplier).all()) and _INT32.min <= source.min and source.max <= _INT32.max
-    if fits and _INT32.min <= min(extremes) and max(extremes) <= _INT32.max and _in_32_bits(op.addend):
-        # of numbers of 32 bits a shift by 31 leaves what every longer one does
+    limits = (op.low, op.high, op.even)
+    narrow = _INT32.min <= min(extremes) and max(extremes) <= _INT32.max and _in_32_bits(op.addend)
+    if fits and narrow and (op.shift <= 31 or not op.even):
+        # of numbers of 32 bits a shift by 31 leaves what every longer one does, but drops fewer bits
         shift = min(op.shift, 31)
-        return RequantStep(factors, op.addend.astype(np.int32), None, None, shift, op.low, op.high)
+        return RequantStep(factors, op.addend.astype(np.int32), None, None, shift, *limits)
     if fits and op.shift <= 32 and _INT32.min <= low >> op.shift and high >> op.shift <= _INT32.max:
-        return RequantStep(factors, None, None, op.addend, op.shift, op.low, op.high)
-    return RequantStep(None, None, op.multiplier, op.addend, op.shift, op.low, op.high)
+        return RequantStep(factors, None, None, op.addend, op.shift, *limits)
+    return RequantStep(None, None, op.multiplier, op.addend, op.shift, *limits)
 
 
 def _in_32_bits(values: npt.NDArray[np.int64]) -> bool:

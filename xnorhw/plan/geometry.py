@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import Tensor
 from xnorhw.ir.types import IntType, type_for_range
-from xnorhw.plan.layers import ChipLayer, ChipPool, wire_bits
+from xnorhw.plan.layers import MOST_WEIGHT_BITS, ChipLayer, ChipPool, wire_bits
 
 __all__ = [
     "RESULT_BITS",
@@ -140,6 +140,8 @@ def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
     bits = layer.act_bits
     results = [result_bits(layer), *(wire_bits(_kind(pool.output)) for pool in layer.pools)]
     widest = max(2 * shape.lanes * bits, 2 * shape.pe * max(results), shape.simd * bits)
+    if layer.full:
+        widest = max(widest, shape.simd * MOST_WEIGHT_BITS)
     if shape.windowed and not layer.whole_map:
         widest = max(widest, layer.taps * shape.lanes * bits)
     if not layer.in_matrix:
@@ -172,6 +174,5 @@ def _kind(tensor: Tensor) -> IntType:
 
 def _sum_bits(layer: ChipLayer) -> int:
     """No sum that travels inside of the layer has more bits, whatever the weights are."""
-    heaviest = sum(abs(t.coefficient) for t in layer.product.terms)
-    largest = layer.channels * layer.taps * max(abs(layer.act.min), abs(layer.act.max), 1) * heaviest
+    largest = layer.channels * layer.taps * max(abs(layer.act.min), abs(layer.act.max), 1) * layer.heaviest
     return largest.bit_length() + 2

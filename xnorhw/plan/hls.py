@@ -172,6 +172,7 @@ class _Graph:
     def _append(self, stage: Stage, wires: Sequence[_Wire], width: int, words: int) -> _Wire:
         """Append ``stage``, which reads ``wires`` and gives ``words`` words of ``width`` bits a frame."""
         inside = stage.buffer_bits if isinstance(stage, Convert) else 0
+        inside = stage.row_bits if isinstance(stage, Matrix) else inside
         for bits in (*(wire.width for wire in wires), width, inside):
             if bits > WIDEST_WORD:
                 raise FitError(

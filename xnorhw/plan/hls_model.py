@@ -199,6 +199,11 @@ class Matrix(StageBase):
     terms: int
     kind: str = "matrix"
 
+    @property
+    def row_bits(self) -> int:
+        """Bits of a weight word's part for one PE."""
+        return self.unit.simd * self.unit.weight_bits
+
 
 @dataclass(frozen=True)
 class Pool(StageBase):
@@ -278,6 +283,11 @@ class Requant(_Quantiser):
     def code_bits(self) -> int:
         """Bits that hold what is left after the shift, and both bounds."""
         return max(self.scaled_bits, self.unit.out_bits + 1)
+
+    @property
+    def tie_bits(self) -> int:
+        """Bits of the scaled sum that the shift drops; all of them are 0 at a tie."""
+        return min(self.unit.shift, self.scaled_bits)
 
 
 Stage = Union[

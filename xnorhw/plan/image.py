@@ -28,7 +28,8 @@ def weight_image(choices: tuple[LayerChoice, ...], joins: tuple[JoinChoice, ...]
         _, _, row_classes, column_classes = position_classes(layer)
         classes = row_classes * column_classes * shape.terms
         start_bytes = classes * ceil_div(shape.pe * choice.widths.start_bits, 8)
-        weight_bytes = shape.terms * shape.folds * ceil_div(shape.pe * shape.simd, 8)
+        weight_width = shape.pe * shape.simd * choice.widths.weight_bits
+        weight_bytes = shape.terms * shape.folds * ceil_div(weight_width, 8)
         tables = table_roms(layer, shape, choice.widths)
         names = (layer.name, *(pool.name for pool in layer.pools))
         for i, (name, table) in enumerate(zip(names, tables, strict=True)):

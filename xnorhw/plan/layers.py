@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Union
+
+import numpy as np
+import numpy.typing as npt
 
 from xnorhw.ir.geometry import WindowGeometry
 from xnorhw.ir.int_graph import (
     Add,
     BoxSum,
     Concat,
+    FullProduct,
     MaxPool,
     Multiply,
     Product,
     Requant,
     SumPool,
     Tensor,
+    Term,
     Threshold,
 )
 from xnorhw.ir.types import Encoding, IntType
 
-__all__ = ["ChipJoin", "ChipLayer", "ChipPool", "ChipStage", "Joining", "Quantiser", "wire_bits"]
+__all__ = [
+    "MOST_WEIGHT_BITS",
+    "ChipJoin",
+    "ChipLayer",
+    "ChipPool",
+    "ChipStage",
+    "Joining",
+    "Quantiser",
+    "wire_bits",
+]
+
+MOST_WEIGHT_BITS = 8
+"""Bits of the widest integer weight that a matrix unit takes."""
 
 Quantiser = Union[Threshold, Requant]
 """What makes codes of integer sums."""
@@ -28,6 +46,10 @@ Quantiser = Union[Threshold, Requant]
 
 Joining = Union[Add, Concat, Multiply, BoxSum]
 """What makes one stream of several, or of one stream another that no layer makes."""
+
+
+NUMBER_BITS = 2
+"""Bits of a sign that became a number: -1, 0 and 1."""
 
 
 def wire_bits(kind: IntType) -> int:
@@ -69,9 +91,14 @@ class ChipPool:
         return _kind(self.source)
 
     @property
+    def numbers(self) -> bool:
+        """True where signs become numbers in front of the window: padding counts 0, which is no sign."""
+        return isinstance(self.op, SumPool) and self.act.is_bipolar and self.op.geometry.pads.any()
+
+    @property
     def bits(self) -> int:
-        """Bits of an element that it reads."""
-        return wire_bits(self.act)
+        """Bits of an element in its window."""
+        return NUMBER_BITS if self.numbers else wire_bits(self.act)
 
     @property
     def sums_range(self) -> tuple[int, int]:
@@ -92,7 +119,7 @@ class ChipPool:
 
 @dataclass(frozen=True)
 class ChipLayer:
-    """A binary-weight product, what makes codes of its sums, the pools behind.
+    """A product of binary or of integer weights, what makes codes of its sums, the pools behind.
 
     ``bits`` is the tensor of the codes; it and ``quantiser`` are None where the sums leave: on the
     last layer, ``last``, and where several read them or something joins them.  No threshold is
@@ -101,7 +128,7 @@ class ChipLayer:
 
     index: int
     source: Tensor
-    product: Product
+    product: Product | FullProduct
     sums: Tensor
     quantiser: Quantiser | None
     bits: Tensor | None
@@ -131,27 +158,73 @@ class ChipLayer:
     @property
     def terms(self) -> int:
         """Products that the matrix unit forms one after the other."""
-        return len(self.product.terms)
+        return 1 if isinstance(self.product, FullProduct) else len(self.product.terms)
 
     @property
     def planes(self) -> tuple[int, ...]:
         """For each term the plane of the activations that it takes; empty where it takes them whole."""
-        return tuple(t.plane for t in self.product.terms if t.plane is not None)
+        return () if self.full else tuple(t.plane for t in self._terms if t.plane is not None)
+
+    @property
+    def coefficients(self) -> tuple[int, ...]:
+        """What each term is weighed by."""
+        return (1,) if self.full else tuple(t.coefficient for t in self._terms)
+
+    @property
+    def _terms(self) -> tuple[Term, ...]:
+        assert isinstance(self.product, Product)
+        return self.product.terms
+
+    @property
+    def full(self) -> bool:
+        """True where the weights are integers of several bits."""
+        return isinstance(self.product, FullProduct)
+
+    def weights(self, term: int = 0) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:
+        """A term's weights [O, I/groups, kh, kw]."""
+        if isinstance(self.product, FullProduct):
+            return self.product.weight
+        return self.product.terms[term].weight
+
+    @cached_property
+    def heaviest(self) -> int:
+        """No input counts more than this often in a sum."""
+        if isinstance(self.product, FullProduct):
+            return int(np.abs(self.product.weight.astype(np.int64)).max())
+        return sum(map(abs, self.coefficients))
 
     @property
     def matrix_bipolar(self) -> bool:
-        """True where the matrix unit multiplies +-1 by +-1: on signs, and on planes of codes."""
+        """True where the matrix unit takes signs: of the activations, or of planes of codes."""
         return self.act.is_bipolar or bool(self.planes)
+
+    @property
+    def popcounts(self) -> bool:
+        """True where the matrix unit multiplies +-1 by +-1, counts ones and doubles what leaves."""
+        return self.matrix_bipolar and not self.full
 
     @property
     def weighted(self) -> bool:
         """True where terms are weighed and summed behind the matrix unit."""
-        return self.terms > 1 or self.product.terms[0].coefficient != 1
+        return self.coefficients != (1,)
 
     @property
     def in_matrix(self) -> bool:
-        """True where the matrix unit thresholds: one level, on the sum as it stands."""
-        return self.threshold is not None and self.threshold.levels == 1 and not self.weighted
+        """True where the matrix unit thresholds: one level, on the sum as it stands.
+
+        It compares by >= alone, with the weights of falling channels turned round: a channel that
+        falls at some positions alone takes a unit of its own.
+        """
+        plain = self.threshold is not None and self.threshold.levels == 1 and not self.threshold.mixed
+        return plain and not self.weighted and self._turns
+
+    @cached_property
+    def _turns(self) -> bool:
+        """Integer weights stay within MOST_WEIGHT_BITS where those of falling channels are negated."""
+        if not isinstance(self.product, FullProduct) or self.threshold is None:
+            return True
+        falling = self.product.weight[(self.threshold.directions < 0).any(axis=0)]
+        return not bool((falling <= -(1 << (MOST_WEIGHT_BITS - 1))).any())
 
     @property
     def by_position(self) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Union
 
+from xnorhw.ir.serial import later
 from xnorhw.plan.unit_model import (
     AbsSumUnit,
     AddUnit,
@@ -247,7 +248,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything an emitter needs besides the packed words."""
+    """Everything an emitter needs besides the packed words.
+
+    ``on_host``: the full-precision layers that the host runs, and why.
+    """
 
     board: str
     part: str
@@ -265,6 +269,7 @@ class Plan:
     unit_resources: tuple[tuple[str, Resources], ...]
     figures: Figures
     format: str = field(default="1.0")
+    on_host: tuple[tuple[str, str], ...] = later(())
 
     def unit(self, name: str) -> Unit:
         """The unit called ``name``."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from xnorhw.ir.int_graph import Tensor
-from xnorhw.plan.layers import ChipPool, Quantiser
+from xnorhw.ir.types import IntType
+from xnorhw.plan.layers import ChipPool, Quantiser, wire_bits
 from xnorhw.plan.model import (
     Converter,
     Edge,
@@ -174,8 +175,22 @@ class Wirer:
         loops = (("y", rows), ("x", columns), ("group", groups))
         self.add(unit, out, Job(layer, unit.name, loops, source.tensor, codes.name), codes.name)
 
+    def values(self, name: str, layer: str, kind: IntType, pixels: int, bits: int) -> None:
+        """Codes or signs become signed numbers of ``bits`` bits."""
+        have = self.end.stream
+        words = have.words_per_pixel
+        own = min(have.bits, wire_bits(kind))
+        signed = kind.signed and not kind.is_bipolar
+        unit = SumPoolUnit(name, have.lanes, own, signed, kind.is_bipolar, 1, 1, words, bits)
+        self.connect(name, slice_here=True)
+        out = Stream(have.tensor, have.lanes, bits, have.channels, pixels)
+        loops = (("pixel", pixels), ("word", words))
+        self.add(unit, out, Job(layer, name, loops, have.tensor, have.tensor))
+
     def pool(self, name: str, layer: str, pool: ChipPool, choice: PoolChoice) -> None:
         """A pool's window and the pool, as many lanes as come."""
+        if pool.numbers:
+            self.values(f"{name}_values", layer, pool.act, pool.in_pixels, pool.bits)
         have = self.end.stream
         words = have.words_per_pixel
         channels, out_height, out_width = pool.pooled.shape

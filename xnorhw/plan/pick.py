@@ -14,10 +14,13 @@ from xnorhw.plan.schedule import (
     Stage,
     join_latency,
     pool_latency,
+    product_latency,
     quantiser_latency,
     terms_latency,
     window_ring,
 )
+from xnorhw.plan.starts import AccumulatorWidths
+from xnorhw.plan.unit_model import takes_dsp
 
 __all__ = ["Pick", "join_stage", "layer_line", "stages"]
 
@@ -42,7 +45,8 @@ def stages(
     line: list[Stage] = []
     for stage in network.stages:
         if isinstance(stage, ChipLayer):
-            loops = layer_line(stage, shapes[stage.index], picks[stage.index], made_by[stage.source.name])
+            at, source = stage.index, made_by[stage.source.name]
+            loops = layer_line(stage, shapes[at], network.widths[at], picks[at], source)
         else:
             sources = tuple(made_by[source.name] for source in stage.sources)
             loops = _join_line(stage, joins[stage.index], sources)
@@ -51,9 +55,11 @@ def stages(
     return tuple(line)
 
 
-def layer_line(layer: ChipLayer, shape: LayerShape, pick: Pick, source: str = INPUT) -> list[Stage]:
+def layer_line(
+    layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths, pick: Pick, source: str = INPUT
+) -> list[Stage]:
     """A layer's loop and its pools', which reads from the stage ``source``."""
-    line = [_layer_stage(layer, shape, source)]
+    line = [_layer_stage(layer, shape, widths, source)]
     for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
         line.append(_pool_stage(pool, pick.pe, taps, line[-1].name))
     return line
@@ -88,10 +94,12 @@ def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str) -> Stage:
     later = pool_latency(pool.bits, pool.quantiser is not None, taps)
     if pool.quantiser is not None:
         later += quantiser_latency(pool.quantiser)
+    if pool.numbers:
+        later += join_latency()
     return Stage(pool.name, ring, ((source, ring.words),), pool.out_pixels, float(cost), later)
 
 
-def _layer_stage(layer: ChipLayer, shape: LayerShape, source: str) -> Stage:
+def _layer_stage(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths, source: str) -> Stage:
     ring = None
     if shape.flat and shape.windowed:
         # all words of the frame for each of its channel groups
@@ -100,8 +108,9 @@ def _layer_stage(layer: ChipLayer, shape: LayerShape, source: str) -> Stage:
     elif shape.windowed:
         _, height, width = layer.source.shape
         ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
-    coefficients = tuple(t.coefficient for t in layer.product.terms)
-    later = terms_latency(coefficients) if layer.weighted else 0
+    later = terms_latency(layer.coefficients) if layer.weighted else 0
+    if layer.full and not layer.matrix_bipolar:
+        later += product_latency(takes_dsp(layer.act_bits, widths.weight_bits))
     if layer.quantiser is not None and not layer.in_matrix:
         later += quantiser_latency(layer.quantiser)
     cost = float(shape.turns * shape.folds)

@@ -307,7 +307,7 @@ def _layer_plans(found: Design, bounds: dict[str, int]) -> tuple[LayerPlan, ...]
                 cycles=max(clocks for name, clocks in found.cycles if owner[name] == layer.name),
                 work_cycles=bounds[layer.name],
                 macs=layer.macs,
-                weight_bits=sum(int(t.weight.size) for t in layer.product.terms),
+                weight_bits=layer.terms * int(layer.weights().size) * choice.widths.weight_bits,
                 resources=cost,
             )
         )

@@ -22,7 +22,8 @@ from xnorhw.ir.int_graph import (
     Tensor,
     Threshold,
 )
-from xnorhw.ir.types import Encoding, IntType
+from xnorhw.ir.types import Encoding, IntType, type_for_range
+from xnorhw.plan.layers import MOST_WEIGHT_BITS
 
 __all__ = [
     "MOST_CODE_BITS",
@@ -32,7 +33,7 @@ __all__ = [
     "check_product",
     "check_quantiser",
     "check_reading",
-    "check_sum_pool",
+    "check_weights",
     "misplaced",
 ]
 
@@ -111,42 +112,37 @@ def misplaced(node: IntNode) -> ModelError:
     module = name.rpartition(":")[0] or name
     if isinstance(op, FullProduct):
         return ModelError(
-            "it is in full precision between two binary layers: the chip runs everything from the first "
-            "binary layer to the last, and the host what stands before and behind",
+            "it is in full precision between two layers of the chip, and was left to the host, which runs "
+            "what stands before the chip and behind it alone",
             module=name,
-            remedy="Use xnn.BinaryConv2d or xnn.BinaryLinear here, or make every layer in front of it "
-            f"or every one behind it full-precision, or {ENGINE}",
+            remedy="Put it on the chip (`--ends auto`), or use xnn.BinaryConv2d or xnn.BinaryLinear here, "
+            f"or {ENGINE}",
         )
     if isinstance(op, Lookup):
         kind = node.output.type
-        # a step of a grid that falls between two of another is rounded to even: no multiplication does it
-        grid = kind is not None and kind.encoding is Encoding.TWOS
-        way = "Give xnn.Grid as many fraction bits as what it reads has" if grid else "Use 4 bits or fewer"
+        # numbers have no levels that could be counted
+        few = "" if kind is not None and kind.encoding is Encoding.TWOS else "use 4 bits or fewer, or "
         return ModelError(
-            "its codes come from a table for each channel, for which the chip has no unit",
+            "its codes come from a table for each channel, for which the chip has no unit: no multiplication "
+            "makes its steps, because a ReLU or Hardtanh stands in front of a batch norm, or because float32 "
+            "rounds what leads to it",
             module=name,
-            remedy=f"{way}, or {ENGINE}",
+            remedy="Order the modules as batch norm, ReLU, quantiser, and round their numbers: "
+            f"xnorhw.snap(net), or xnorhw snap model.pt -o snapped.pt; {few}or {ENGINE}",
         )
     if isinstance(op, Reshape) and module == name:
-        kind = node.output.type
-        if kind is not None and kind.encoding is Encoding.TWOS:
-            return ModelError(
-                "it flattens numbers, and the chip flattens signs and codes alone, in front of a layer",
-                module=name,
-                remedy=f"Put BatchNorm2d and Sign or QuantReLU in front of the flatten, or {ENGINE}",
-            )
         return ModelError(
-            "not every reader of what it flattens is a layer, and the chip flattens in front of layers alone",
+            "not every reader of what it flattens is a layer, or a quantiser that thresholds or one "
+            "multiplication express, and the chip flattens in front of these alone",
             module=name,
-            remedy=f"Let nothing but xnn.BinaryLinear read it, or {ENGINE}",
+            remedy="Join maps in front of the flatten, let xnn.Sign or xnn.QuantReLU of 4 bits or fewer "
+            f"read it, or {ENGINE}",
         )
     if isinstance(op, Reshape):
         return ModelError(
-            "its thresholds differ from feature to feature, and the chip has none such of more than "
-            f"{MOST_LEVELS} levels, behind a pool, or of a batch norm that rises at some positions of a "
-            "channel and falls at others",
+            "its codes come from a table for each feature, for which the chip has no unit",
             module=module,
-            remedy=f"Put BatchNorm2d in front of the flatten, or {ENGINE}",
+            remedy=f"Use 4 bits or fewer behind the flatten, or put BatchNorm2d in front of it, or {ENGINE}",
         )
     kind_of = type(op).__name__
     return ModelError(
@@ -161,7 +157,7 @@ def misplaced(node: IntNode) -> ModelError:
 # --- products --------------------------------------------------------------------------------
 
 
-def check_product(node: IntNode, product: Product, source: Tensor) -> None:
+def check_product(node: IntNode, product: Product | FullProduct, source: Tensor) -> None:
     """ModelError where no matrix unit forms this product."""
     name = node.output.name
     act = source.type
@@ -174,7 +170,8 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
             module=name,
             remedy=f"Quantise the input to 8 bits or fewer, or {ENGINE}",
         )
-    _check_planes(name, product, act)
+    if isinstance(product, Product):
+        _check_planes(name, product, act)
     legal_pads = (-1, 0, 1) if act.is_bipolar else range(act.min, act.max + 1)
     if product.geometry.pads.any() and product.pad_value not in legal_pads:
         raise ModelError(
@@ -183,13 +180,7 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
             remedy=f"Use a pad value from {min(legal_pads)} to {max(legal_pads)}",
         )
     shape = (node.output.shape[0], source.shape[0] // product.groups, *product.geometry.kernel)
-    if any(t.weight.shape != shape or not np.isin(t.weight, (-1, 1)).all() for t in product.terms):
-        raise ModelError(
-            f"its weights are not +-1 of shape {shape}",
-            module=name,
-            remedy="Lower the network again from the model file",
-        )
-    heaviest = sum(abs(t.coefficient) for t in product.terms)
+    heaviest = _heaviest(name, product, shape)
     largest = int(np.prod(shape[1:])) * max(abs(act.min), abs(act.max)) * heaviest
     if largest >= 1 << (_RESULT_BITS - 2):
         raise ModelError(
@@ -198,6 +189,39 @@ def check_product(node: IntNode, product: Product, source: Tensor) -> None:
             remedy=f"Use fewer inputs, fewer bits or a smaller frac, or {ENGINE}",
         )
     check_reading(name, product.geometry, source)
+
+
+def _heaviest(name: str, product: Product | FullProduct, shape: tuple[int, ...]) -> int:
+    """The largest weight of the product, its terms summed."""
+    if isinstance(product, FullProduct):
+        check_weights(name, product)
+        sound, what = product.weight.shape == shape, "integers"
+        heaviest = int(np.abs(product.weight.astype(np.int64)).max(initial=0))
+    else:
+        sound = all(t.weight.shape == shape and np.isin(t.weight, (-1, 1)).all() for t in product.terms)
+        heaviest, what = sum(abs(t.coefficient) for t in product.terms), "+-1"
+    if not sound:
+        raise ModelError(
+            f"its weights are not {what} of shape {shape}",
+            module=name,
+            remedy="Lower the network again from the model file",
+        )
+    return heaviest
+
+
+def check_weights(name: str, product: FullProduct) -> None:
+    """ModelError where a matrix unit has no room for the weights."""
+    low, high = int(product.weight.min(initial=0)), int(product.weight.max(initial=0))
+    bits = type_for_range(low, high).bits
+    if bits > MOST_WEIGHT_BITS:
+        raise ModelError(
+            f"its weights in steps of 2^-{product.frac} reach from {low} to {high}, which takes {bits} bits, "
+            f"and the chip multiplies by integers of at most {MOST_WEIGHT_BITS}",
+            module=name,
+            remedy=f"Round it to {MOST_WEIGHT_BITS} bits (`from_conv` and `from_linear` take bits="
+            f"{MOST_WEIGHT_BITS}, `xnorhw snap` --full-bits {MOST_WEIGHT_BITS}); leave a first or a last layer "
+            f"to the host (`--ends auto`); between binary ones, {ENGINE}",
+        )
 
 
 def _is_codes(kind: IntType) -> bool:
@@ -271,6 +295,13 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
             module=name,
             remedy=f"Use xnn.Sign, xnn.Grid or xnn.QuantReLU between layers, or {ENGINE}",
         )
+    pixels = node.output.shape[1] * node.output.shape[2]
+    if op.positions not in (1, pixels):
+        raise ModelError(
+            f"its table has {op.positions} positions, the map {pixels}",
+            module=name,
+            remedy="Lower the network again from the model file",
+        )
     if isinstance(op, Requant):
         if kind.is_bipolar or not kind.min <= op.low <= op.high <= kind.max:
             raise ModelError(
@@ -290,21 +321,4 @@ def check_quantiser(node: IntNode, op: Threshold | Requant) -> None:
             f"its {op.levels} levels count past {kind}",
             module=name,
             remedy="Lower the network again from the model file",
-        )
-    pixels = node.output.shape[1] * node.output.shape[2]
-    if op.table.shape[0] not in (1, pixels):
-        raise ModelError(
-            f"its table has {op.table.shape[0]} positions, the map {pixels}",
-            module=name,
-            remedy="Lower the network again from the model file",
-        )
-
-
-def check_sum_pool(node: IntNode, geometry: WindowGeometry, source: Tensor) -> None:
-    """ModelError where no unit sums the pool's windows."""
-    if source.type is not None and source.type.is_bipolar and geometry.pads.any():
-        raise ModelError(
-            "it averages signs over padding, which counts 0 and has no bit",
-            module=node.output.name,
-            remedy=f"Average without padding, or {ENGINE}",
         )

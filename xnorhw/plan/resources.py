@@ -196,6 +196,8 @@ def _window(unit: Window) -> Resources:
 
 def _matrix(unit: MatrixUnit) -> Resources:
     """A PE is a popcount (2.25 LUT a lane, less its first nine) or a sum of codes, and an accumulator."""
+    if unit.full:
+        return _integer_matrix(unit)
     if unit.act_bipolar:
         sum_bits = clog2(unit.simd + 1)
         lanes = max(1.2 * unit.simd, 2.25 * unit.simd - 9)
@@ -206,6 +208,31 @@ def _matrix(unit: MatrixUnit) -> Resources:
     return Resources(
         lut=unit.pe * (lanes + unit.acc_bits) + 6 + clog2(unit.folds),
         ff=unit.pe * (sum_bits + unit.start_bits + unit.acc_bits + raw) + 4 + clog2(unit.folds),
+    )
+
+
+def _integer_matrix(unit: MatrixUnit) -> Resources:
+    """A PE adds weights by the signs, or products; those wait in registers, and the starts beside them.
+
+    A product is a DSP with registers of its own, or for each bit of the code but one an adder of a
+    weight; behind them is a tree of adders.
+    """
+    bits = clog2(unit.folds)
+    product = unit.act_bits + unit.weight_bits
+    sums = min(product + clog2(unit.simd), unit.acc_bits)
+    registers = sums + unit.start_bits + unit.acc_bits
+    if not unit.multiplies:
+        lanes = unit.simd * (2.1 * unit.weight_bits + 1.4)
+    else:
+        lanes = 0 if unit.simd == 1 else sums + (unit.simd - 2) * 1.72 * product
+        if not unit.dsps:
+            lanes += unit.simd * (unit.act_bits - 1) * (2.3 * unit.weight_bits - 1.8)
+            registers += unit.simd * product
+        registers += unit.start_bits * (2 if unit.dsps else 1)
+    return Resources(
+        lut=unit.pe * (lanes + unit.acc_bits) + 6 + bits,
+        ff=unit.pe * registers + 10 + bits,
+        dsp=unit.dsps,
     )
 
 
@@ -260,7 +287,7 @@ def _levels(unit: LevelUnit) -> Resources:
 
 
 def _requant(unit: RequantUnit) -> Resources:
-    """A multiplication in DSPs (25 x 18 bits signed, 48 to add), the clamp in LUTs.
+    """A multiplication in DSPs (25 x 18 bits signed, 48 to add), ties and the clamp in LUTs.
 
     Where one DSP does not hold it, the parts of the product and the sum are added in LUTs.
     """
@@ -269,8 +296,10 @@ def _requant(unit: RequantUnit) -> Resources:
     total = max(product, unit.addend_bits) + 1
     alone = tiles == 1 and total <= 48
     clamp = unit.out_bits + 0.3 * max(total - unit.shift, 0)
+    # whether all that is dropped is 0, and the code's lowest bit
+    ties = 1 + unit.shift / 6 if unit.even else 0
     return Resources(
-        lut=unit.lanes * (clamp + (0 if alone else total)) + 6,
+        lut=unit.lanes * (clamp + ties + (0 if alone else total)) + 6,
         ff=unit.lanes * (unit.addend_bits + unit.out_bits + (0 if alone else 2 * product)) + 6,
         dsp=unit.lanes * tiles,
     )

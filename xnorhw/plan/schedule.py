@@ -39,6 +39,7 @@ __all__ = [
     "Stage",
     "join_latency",
     "pool_latency",
+    "product_latency",
     "quantiser_latency",
     "schedule",
     "terms_latency",
@@ -78,6 +79,11 @@ def pool_latency(bits: int, sums: bool, taps_per_word: int) -> int:
 def join_latency() -> int:
     """Clocks through the registers of a unit that joins streams, and of what makes numbers of codes."""
     return _JOIN_LATENCY
+
+
+def product_latency(dsps: bool) -> int:
+    """Clocks through the registers of a matrix unit's products of integers, which ``dsps`` form or LUTs."""
+    return 2 if dsps else 1
 
 
 def terms_latency(coefficients: tuple[int, ...]) -> int:

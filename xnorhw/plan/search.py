@@ -217,7 +217,7 @@ class Search:
         fixed = unit_resources(matrix_unit(layer, shape, widths))
         for unit in (plane_unit(layer, shape), terms_unit(layer, shape, widths)):
             fixed = fixed if unit is None else fixed + unit_resources(unit)
-        memories = [_both_roms(shape.pe * shape.simd, shape.turns * shape.folds)]
+        memories = [_both_roms(shape.pe * shape.simd * widths.weight_bits, shape.turns * shape.folds)]
         if shape.windowed:
             # twice the frame for a whole map: one frame is replayed while the next arrives
             depth = 2 * shape.in_words if shape.flat else self._spans[index] * shape.words_per_pixel

@@ -1,8 +1,9 @@
 """The integer graph as the stages that the chip runs, or a refusal that says why not.
 
 A network is cut in three, each time where one tensor alone leads on: what stands before the
-first binary product runs on the host (lookups, full-precision layers and their thresholds and
-pools), what lies between on the chip, and what follows the last product runs on the host again.
+chip's first product runs on the host (lookups, full-precision layers left to it with their
+thresholds and pools), what lies between on the chip, and what follows the last product runs on the
+host again.  The chip's products are the binary ones and the full-precision ones put there (``plan.ends``).
 A product's sums that lead on alone leave the chip as they are; a branch around the last product
 is joined first.
 """
@@ -18,8 +19,10 @@ from xnorhw.ir.int_graph import (
     Add,
     BoxSum,
     Concat,
+    FullProduct,
     IntGraph,
     IntNode,
+    IntOp,
     MaxPool,
     Multiply,
     Product,
@@ -36,11 +39,17 @@ from xnorhw.plan.refusals import (
     check_product,
     check_quantiser,
     check_reading,
-    check_sum_pool,
     misplaced,
 )
 
-__all__ = ["chip_input", "chip_layers", "chip_output", "chip_stages"]
+__all__ = [
+    "chip_input",
+    "chip_layers",
+    "chip_output",
+    "chip_stages",
+    "full_layers_between",
+    "runs_on_chip",
+]
 
 
 @dataclass(frozen=True)
@@ -62,10 +71,21 @@ def chip_output(graph: IntGraph) -> Tensor:
     return _chip_part(graph).result
 
 
+def runs_on_chip(op: IntOp) -> bool:
+    """True for a product of binary weights, and for one in full precision that was put on the chip."""
+    return isinstance(op, Product) or (isinstance(op, FullProduct) and op.on_chip)
+
+
+def full_layers_between(graph: IntGraph) -> tuple[str, ...]:
+    """The full-precision layers within the chip's part that are left to the host, which cannot run them."""
+    nodes = _chip_part(graph).nodes
+    return tuple(n.output.name for n in nodes if isinstance(n.op, FullProduct) and not n.op.on_chip)
+
+
 def _chip_part(graph: IntGraph) -> _Part:
     nodes = graph.nodes
-    products = [i for i, node in enumerate(nodes) if isinstance(node.op, Product)]
-    if not products:
+    products = [i for i, node in enumerate(nodes) if runs_on_chip(node.op)]
+    if not any(isinstance(node.op, Product) for node in nodes):
         raise ModelError(
             "the network has no binary layer, so there is nothing to put on the chip",
             module=graph.output,
@@ -103,7 +123,8 @@ def chip_layers(graph: IntGraph) -> tuple[ChipLayer, ...]:
 def chip_stages(graph: IntGraph) -> tuple[ChipStage, ...]:
     """Cut the chip's part into layers and joins, each behind what it reads.
 
-    Accepted: products of one term or several on +-1, on codes or on numbers of 1 to 8 bits; sums
+    Accepted: products of binary weights, of one term or several, and of integer ones of at most 8
+    bits, on +-1, on codes or on numbers of 1 to 8 bits; sums
     and concatenations of several streams and the map of input scales; thresholds of 1 to 15 levels
     and requantisations; max-pools and sum pools.  A stage takes in what follows it while nothing
     else reads the same.  Raises ModelError naming the module for everything else.
@@ -140,7 +161,7 @@ class _Cutter:
 
     def _take(self, node: IntNode) -> None:
         sources = tuple(self._graph.tensor(name) for name in node.inputs)
-        if isinstance(node.op, Product):
+        if isinstance(node.op, Product) or (isinstance(node.op, FullProduct) and node.op.on_chip):
             self._layer(node, node.op, sources[0])
         elif isinstance(node.op, Add | Concat | Multiply):
             check_join(node, node.op, sources)
@@ -157,7 +178,7 @@ class _Cutter:
         readers = self._readers.get(tensor.name, [])
         return readers[0] if len(readers) == 1 and tensor.name != self._result else None
 
-    def _layer(self, node: IntNode, product: Product, source: Tensor) -> None:
+    def _layer(self, node: IntNode, product: Product | FullProduct, source: Tensor) -> None:
         check_product(node, product, source)
         reader = self._only_reader(node.output)
         quantiser, bits, reader = self._quantiser(reader)
@@ -218,7 +239,6 @@ class _Cutter:
             quantiser: Quantiser | None = None
             codes: Tensor | None = None
             if isinstance(node.op, SumPool):
-                check_sum_pool(node, node.op.geometry, source)
                 quantiser, codes, behind = self._quantiser(behind)
             output = node.output if codes is None else codes
             pools.append(ChipPool(node.op, source, node.output, quantiser, output))
@@ -230,5 +250,5 @@ def _plain(threshold: Threshold) -> Threshold:
     """The same threshold without strict levels: on integers s > t is s >= t + 1."""
     if not threshold.strict.any():
         return threshold
-    step = threshold.direction.astype(np.int64)[None, :, None] * threshold.strict[None, None, :]
+    step = threshold.directions.astype(np.int64)[:, :, None] * threshold.strict
     return replace(threshold, table=threshold.table + step, strict=np.zeros_like(threshold.strict))

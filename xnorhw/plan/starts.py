@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from xnorhw.ir.int_graph import Product
 from xnorhw.ir.types import type_for_range
 from xnorhw.plan.layers import ChipLayer
 
@@ -28,25 +29,28 @@ class AccumulatorWidths:
 
     ``sum_bits`` holds every sum that leaves a matrix unit without a threshold, and one more
     than the largest, so that every level to compare it with is a number of this width.
-    ``total_bits`` is the same of the weighted sum of the terms.
+    ``total_bits`` is the same of the weighted sum of the terms.  ``weight_bits``: of a weight, 1
+    where it is a sign.
     """
 
     start_bits: int
     acc_bits: int
     sum_bits: int = 0
     total_bits: int = 0
+    weight_bits: int = 1
 
 
-def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8]:
+def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:
     """A term's weights [O, I, kh, kw] as the matrix unit has them.
 
     Where it thresholds, the rows of falling channels are negated: only >= is built.
     """
-    weights = layer.product.terms[term].weight
+    weights = layer.weights(term)
     if not layer.in_matrix:
         return weights
     assert layer.threshold is not None
-    flipped: npt.NDArray[np.int8] = weights * layer.threshold.direction[:, None, None, None]
+    turns = layer.threshold.direction[:, None, None, None]
+    flipped: npt.NDArray[np.int8] | npt.NDArray[np.int32] = weights * turns
     return flipped
 
 
@@ -71,19 +75,20 @@ def start_values(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int64]:
     With T the threshold (negated where the row was flipped), n the real lanes and corr the
     sum of the weights on padded taps, which read bit 0: -ceil((T + n - corr) / 2) for
     bipolar activations, -T for codes; where the matrix unit does not threshold corr - n, and 0.
+    Integer weights have no popcount: corr - T and corr on signs.
     """
     weights = flipped_weights(layer, term).astype(np.int64)
     n = weights[0].size
     corr = _corrections(layer, weights)
     starts: npt.NDArray[np.int64]
     if not layer.in_matrix:
-        starts = corr - n if layer.matrix_bipolar else corr
+        starts = corr - n if layer.popcounts else corr
         return starts
     assert layer.threshold is not None
     table = layer.threshold.table[:, :, 0]
     wanted = np.where(layer.threshold.direction > 0, table, -table)
-    if not layer.matrix_bipolar:
-        return np.ascontiguousarray(np.broadcast_to(-wanted, (max(len(corr), len(wanted)), corr.shape[1])))
+    if not layer.popcounts:
+        return np.ascontiguousarray(corr - wanted)
     starts = (corr - n - wanted) // 2
     return starts
 
@@ -104,8 +109,9 @@ def _corrections(layer: ChipLayer, weights: npt.NDArray[np.int64]) -> npt.NDArra
 
 def sums_range(layer: ChipLayer) -> tuple[int, int]:
     """Bounds of the layer's sums, its terms weighed: no activation gives a sum outside of them."""
-    terms = layer.product.terms
     if layer.planes:
+        assert isinstance(layer.product, Product)
+        terms = layer.product.terms
         # planes of one activation are no free bits, so this is wider than what is reached
         by_plane = {p: np.zeros(terms[0].weight.shape, np.int64) for p in layer.planes}
         for t in terms:
@@ -113,9 +119,9 @@ def sums_range(layer: ChipLayer) -> tuple[int, int]:
             by_plane[t.plane] += t.coefficient * t.weight.astype(np.int64)
         most = int(sum(np.abs(w).sum(axis=_EVERY_CHANNEL) for w in by_plane.values()).max())
         return -most, most
-    weight = np.zeros(terms[0].weight.shape, np.int64)
-    for t in terms:
-        weight += t.coefficient * t.weight.astype(np.int64)
+    weight = np.zeros(layer.weights().shape, np.int64)
+    for term, coefficient in enumerate(layer.coefficients):
+        weight += coefficient * layer.weights(term).astype(np.int64)
     low = np.minimum(weight * layer.act.min, weight * layer.act.max).sum(axis=_EVERY_CHANNEL)
     high = np.maximum(weight * layer.act.min, weight * layer.act.max).sum(axis=_EVERY_CHANNEL)
     # a padded tap may count 0, which need not lie between the least and the largest value
@@ -132,14 +138,23 @@ def accumulator_widths(layer: ChipLayer) -> AccumulatorWidths:
     """
     found = [_term_widths(layer, term) for term in range(layer.terms)]
     start, acc = (max(pair[i] for pair in found) for i in range(2))
+    weight = _weight_bits(layer)
     if layer.in_matrix:
-        return AccumulatorWidths(start, acc)
+        return AccumulatorWidths(start, acc, weight_bits=weight)
     low, high = sums_range(layer)
     total = type_for_range(low, high + 1).bits
-    leaves = acc + 1 if layer.matrix_bipolar else acc
+    leaves = acc + 1 if layer.popcounts else acc
     # terms may cancel one another, and yet each of them comes in whole
     total = max(total, leaves)
-    return AccumulatorWidths(start, acc, leaves if layer.weighted else total, total)
+    return AccumulatorWidths(start, acc, leaves if layer.weighted else total, total, weight)
+
+
+def _weight_bits(layer: ChipLayer) -> int:
+    """Bits of the widest weight as the matrix unit has it; integers have two at least."""
+    if not layer.full:
+        return 1
+    weights = flipped_weights(layer)
+    return max(2, type_for_range(int(weights.min()), int(weights.max())).bits)
 
 
 def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
@@ -149,6 +164,8 @@ def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
     start = type_for_range(min(low, 0), max(high, 0)).bits
     weights = flipped_weights(layer, term)
     n = int(weights[0].size)
+    if layer.full:
+        return start, _integer_bits(layer, starts, weights.astype(np.int64))
     if layer.matrix_bipolar:
         if not layer.in_matrix:
             low, high = low >> 1, high >> 1
@@ -162,3 +179,12 @@ def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
     floor = int((starts + least).min())
     ceiling = int((starts + most).max())
     return start, type_for_range(min(floor, 0), max(ceiling, 0)).bits
+
+
+def _integer_bits(layer: ChipLayer, starts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> int:
+    """Bits of an accumulator of integer weights; a padded tap of signs reads -1, whatever it counts."""
+    ends = np.stack([weights * layer.act.min, weights * layer.act.max])
+    # what is negative alone, what is positive alone: partial sums lie between them
+    least = np.minimum(ends.min(axis=0), 0).sum(axis=_EVERY_CHANNEL)
+    most = np.maximum(ends.max(axis=0), 0).sum(axis=_EVERY_CHANNEL)
+    return type_for_range(min(int((starts + least).min()), 0), max(int((starts + most).max()), 0)).bits

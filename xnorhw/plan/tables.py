@@ -29,12 +29,12 @@ def quantiser_of(stages: tuple[ChipStage, ...], codes: str) -> tuple[Quantiser, 
 
 
 def level_values(threshold: Threshold, low: int, high: int) -> tuple[Values, npt.NDArray[np.bool_]]:
-    """Levels [positions, C, levels], rising, and for each channel the flip.
+    """Levels [positions, C, levels], rising, and flips [1 or positions, C].
 
     A level t is passed where (s >= t) differs from the flip: s <= T is the opposite of
     s >= T + 1.  Sums lie within ``low``..``high``, so a level below or above all of them is
     one at ``low`` or at ``high`` + 1.
     """
-    flip = threshold.direction < 0
-    levels = threshold.table + flip[None, :, None]
+    flip = threshold.directions < 0
+    levels = threshold.table + flip[:, :, None]
     return np.sort(np.clip(levels, low, high + 1), axis=2), flip

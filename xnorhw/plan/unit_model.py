@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from xnorhw.ir.geometry import WindowGeometry
+from xnorhw.ir.serial import later
 
 __all__ = [
     "AbsSumUnit",
@@ -30,6 +31,7 @@ __all__ = [
     "Unit",
     "WeightRom",
     "Window",
+    "takes_dsp",
 ]
 
 
@@ -98,20 +100,29 @@ class Window:
         return self.repeats * (self.geometry.taps // self.taps_per_word) * self.words_per_pixel
 
 
+def takes_dsp(act_bits: int, weight_bits: int) -> bool:
+    """True where a DSP multiplies an activation by an integer: LUTs do with fewer bits, and with 4 by 4."""
+    return min(act_bits, weight_bits) >= 4 and act_bits + weight_bits >= 9
+
+
 @dataclass(frozen=True)
 class MatrixUnit:
-    """PE x SIMD binary-weight products, accumulate, threshold (RTL ``xh_mvu``).
+    """PE x SIMD products, accumulate, threshold (RTL ``xh_mvu``).
 
     For each pixel, for each of ``groups`` channel groups, for each of ``folds`` words:
-    takes one activation word (SIMD x act_bits) and one weight word (PE x SIMD bits, PE p
-    at bits p*SIMD); takes one start word (PE x start_bits, signed) a group; gives one word
-    of PE x out_bits a group.
+    takes one activation word (SIMD x act_bits) and one weight word (PE x SIMD x weight_bits
+    bits, PE p at bits p*SIMD*weight_bits, its element i at i*weight_bits from there); takes
+    one start word (PE x start_bits, signed) a group; gives one word of PE x out_bits a group.
 
     Bipolar activations (``act_bipolar``): p = popcount(xnor).  Codes: sum of +code or
     -code by the weight bit.  ``thresholded``: the accumulator starts at the start value,
     the output bit is acc >= 0.  Otherwise the sum leaves, sign-extended to ``out_bits``:
     bipolar 2p + start, codes sum + start.  ``acc_bits`` holds every partial value of the
     accumulator (raw bipolar: of p + (start >> 1)).
+
+    ``weight_bits`` of 1: binary weights, as above.  2 to 8: integer weights in two's
+    complement; a word adds the sum of activation times weight, bipolar activations being
+    -1 and +1, and a sum that leaves is start + sum (no 2p form).
     """
 
     name: str
@@ -126,6 +137,23 @@ class MatrixUnit:
     acc_bits: int
     thresholded: bool
     out_bits: int
+    weight_bits: int = later(1)
+
+    @property
+    def full(self) -> bool:
+        """True where the weights are integers, not signs."""
+        return self.weight_bits > 1
+
+    @property
+    def multiplies(self) -> bool:
+        """True where activations are multiplied by integers: a stage of products stands in front."""
+        return self.full and not self.act_bipolar
+
+    @property
+    def dsps(self) -> int:
+        """The DSPs: one a product, where the factors are wide enough for one."""
+        wide = takes_dsp(self.act_bits, self.weight_bits)
+        return self.pe * self.simd if self.multiplies and wide else 0
 
 
 @dataclass(frozen=True)
@@ -221,7 +249,8 @@ class RequantUnit:
     clamp((s * multiplier + addend) >> shift, low, high), ``out_bits`` wide, two's complement
     where ``low`` is negative.  Takes one word of ``lanes`` x ``in_bits``, and on its port
     "factors" one word of ``lanes`` x (``multiplier_bits`` + ``addend_bits``), the multiplier
-    lowest, both signed.
+    lowest, both signed.  ``even``: where every bit that the shift drops is 0, the lowest bit
+    that it leaves is 0 as well.
     """
 
     name: str
@@ -233,6 +262,7 @@ class RequantUnit:
     low: int
     high: int
     out_bits: int
+    even: bool = later(False)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) 
         acc_bits=widths.acc_bits,
         thresholded=layer.in_matrix,
         out_bits=out_bits,
+        weight_bits=widths.weight_bits,
     )
 
 
@@ -121,8 +122,7 @@ def terms_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -
     if not layer.weighted:
         return None
     out_bits = leaving_bits(layer, widths.total_bits)
-    coefficients = tuple(t.coefficient for t in layer.product.terms)
-    return TermsUnit(f"l{layer.index}_terms", shape.pe, widths.sum_bits, coefficients, out_bits)
+    return TermsUnit(f"l{layer.index}_terms", shape.pe, widths.sum_bits, layer.coefficients, out_bits)
 
 
 def plane_unit(layer: ChipLayer, shape: LayerShape) -> PlaneUnit | None:
@@ -154,18 +154,18 @@ def quantiser_unit(
         quantiser.low,
         quantiser.high,
         out_bits,
+        quantiser.even,
     )
 
 
 def table_rom(unit: LevelUnit | RequantUnit, quantiser: Quantiser, groups: int, memory: Memory) -> WeightRom:
     """The table of a quantiser's unit: a word for each channel group, of each position where they differ."""
-    positions = quantiser.table.shape[0] if isinstance(quantiser, Threshold) else 1
     if isinstance(unit, LevelUnit):
         width = unit.levels * unit.in_bits + 1
     else:
         width = unit.multiplier_bits + unit.addend_bits
     name = f"{unit.name}_table"
-    return WeightRom(name, unit.lanes * width, positions * groups, memory, f"{name}.mem")
+    return WeightRom(name, unit.lanes * width, quantiser.positions * groups, memory, f"{name}.mem")
 
 
 def quantisers(
@@ -215,9 +215,8 @@ def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int) -> PoolUnit | Su
         invert = packed_word(pool.op.minimum.astype(np.int64), 1)
         return PoolUnit(name, lanes, taps, groups, words, invert, pool.bits, _signed(pool.act))
     bits = pool_sum_bits(pool)
-    return SumPoolUnit(
-        name, lanes, pool.bits, _signed(pool.act), pool.act.is_bipolar, taps, groups, words, bits
-    )
+    signed, bipolar = pool.numbers or _signed(pool.act), pool.act.is_bipolar and not pool.numbers
+    return SumPoolUnit(name, lanes, pool.bits, signed, bipolar, taps, groups, words, bits)
 
 
 def _signed(kind: IntType) -> bool:
