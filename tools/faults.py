@@ -53,8 +53,8 @@ RTL_FAULTS = (
     Fault(
         "a swapped PE",
         f"{RTL}/xh_mvu.sv",
-        "assign weight = w_data_i[p*SIMD+:SIMD];",
-        "assign weight = w_data_i[(PE-1-p)*SIMD+:SIMD];",
+        "assign weight = w_data_i[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];",
+        "assign weight = w_data_i[(PE-1-p)*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];",
         MVU,
     ),
     Fault(
