@@ -46,7 +46,7 @@ module xh_int_sum #(
 
       always_ff @(posedge clk_i) begin
         if (en_i) begin
-          product_q <= PRODUCT_BITS'(factor * weight);
+          product_q <= PRODUCT_BITS'(factor) * PRODUCT_BITS'(weight);
           held_q    <= product_q;
         end
       end

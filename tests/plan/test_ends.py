@@ -9,6 +9,7 @@ import pytest
 
 from tests.plan.code_networks import Conv, Dense, Layer, Levels, network
 from xnorhw.board import load_board
+from xnorhw.emit.build import build_hash
 from xnorhw.ir.errors import FitError, ModelError
 from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, IntNode
 from xnorhw.ir.types import code
@@ -129,6 +130,16 @@ def test_a_folding_says_which_are_on_the_chip() -> None:
         plan_ends(graph, BOARD, "chip", folding=folding_of(plan_ends(graph, BOARD, "host")))
 
 
+def test_the_same_chip_has_the_same_number_whatever_left_a_layer_to_the_host() -> None:
+    graph = heavier(graph_of(ENDS), "layer0")
+    plan = plan_ends(graph, BOARD)
+    again = plan_ends(graph, BOARD, folding=folding_of(plan))
+    assert plan.on_host != again.on_host and plan.units == again.units
+    assert build_hash(placed(graph, plan), plan) == build_hash(placed(graph, again), again)
+    with pytest.raises(FitError, match="the chip has no layer of this name"):
+        plan_ends(graph, BOARD, "host", folding=folding_of(plan))
+
+
 def test_a_slower_chip_is_no_gain_where_the_host_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # 20 000 multiplications a channel in front: far more clocks than the layers behind it
     layers: list[Layer] = [Conv(64, (5, 5), codes=SIGN, weight_bits=8), Conv(4, (4, 4), codes=SIGN), Dense(2)]
@@ -195,8 +206,9 @@ def test_what_does_not_fit_stays_on_the_host() -> None:
     small = replace(BOARD, budget=replace(BOARD.budget, lut=BOARD.shell.lut + least.lut / BOARD.fill + 30))
     plan = plan_ends(graph, small)
     assert on_chip(plan) == ["layer1"] and all("does not fit" in why for _, why in plan.on_host)
-    with pytest.raises(FitError, match="does not fit"):
+    with pytest.raises(FitError, match="does not fit") as error:
         plan_ends(graph, small, "chip")
+    assert "--ends auto" in error.value.remedy
 
 
 def test_real_values_are_the_hosts() -> None:

@@ -90,7 +90,13 @@ def plan_ends(
                 remedy="Put xnn.Sign or xnn.QuantReLU in front of it, or leave it to the host "
                 "(`--ends auto`)",
             )
-        return make_plan(with_full_layers(graph, names), board, clock_mhz, folding, target_fps)
+        try:
+            return make_plan(with_full_layers(graph, names), board, clock_mhz, folding, target_fps)
+        except FitError as error:
+            if not names or folding is not None:
+                raise
+            more = "`--ends auto` can leave layers to the host"
+            raise FitError(error.reason, module=error.module, remedy=f"{error.remedy}; {more}") from None
     if ends == "host" or not names or folding is not None:
         named = set() if folding is None or ends == "host" else {e.name for e in folding.layers}
         marked = with_full_layers(graph, named)

@@ -145,7 +145,7 @@ def _check_name(kind: str, name: str, known: list[str], seen: set[str]) -> None:
     if name not in known:
         listed = ", ".join(known) if known else "none"
         raise FitError(
-            f"the network has no {kind} of this name",
+            f"the chip has no {kind} of this name",
             module=name,
             remedy=f"{_did_you_mean(name, known)}The {kind}s are: {listed}",
         )

@@ -219,8 +219,8 @@ def check_weights(name: str, product: FullProduct) -> None:
             f"and the chip multiplies by integers of at most {MOST_WEIGHT_BITS}",
             module=name,
             remedy=f"Round it to {MOST_WEIGHT_BITS} bits (`from_conv` and `from_linear` take bits="
-            f"{MOST_WEIGHT_BITS}, `xnorhw snap` --full-bits {MOST_WEIGHT_BITS}); leave a first or a last layer "
-            f"to the host (`--ends auto`); between binary ones, {ENGINE}",
+            f"{MOST_WEIGHT_BITS}, `xnorhw snap` --full-bits {MOST_WEIGHT_BITS}); leave a first or a last "
+            f"layer to the host (`--ends auto`); between binary ones, {ENGINE}",
         )
 
 
