@@ -18,7 +18,7 @@ from xnorhw import golden
 from xnorhw.board import load_board
 from xnorhw.emit import hls
 from xnorhw.emit.sim import observed_edges
-from xnorhw.ir.errors import ModelError, VerifyError
+from xnorhw.ir.errors import VerifyError
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.pack import pack_frames, unpack_results, unpack_stream
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
@@ -118,18 +118,20 @@ def test_a_folding_that_divides_little(name: str, tmp_path: Path) -> None:
     check(graph, x, make_plan(graph, BOARD, folding=folded(graph, 1)), tmp_path)
 
 
+DRAWN = {seed: drawn for seed in range(30) if (drawn := draw_graph(seed)) is not None}
+"""Random networks by their seeds; a few seeds ask for a window that does not fit its map."""
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", DRAWN)
 def test_random_networks(seed: int, tmp_path: Path) -> None:
-    drawn = draw_graph(seed)
-    if drawn is None:
-        pytest.skip("a window does not fit")
-    graph, x = drawn
-    try:
-        plan = make_plan(graph, BOARD, folding=folded(graph, seed) if seed % 3 else None)
-    except ModelError as error:
-        pytest.skip(str(error))
-    check(graph, x, plan, tmp_path)
+    graph, x = DRAWN[seed]
+    check(graph, x, make_plan(graph, BOARD, folding=folded(graph, seed) if seed % 3 else None), tmp_path)
+
+
+def test_most_seeds_are_networks_that_the_chip_takes() -> None:
+    assert len(DRAWN) >= 24
+    assert all(make_plan(graph, BOARD).layers for graph, _ in DRAWN.values())
 
 
 def test_the_quick_cases_have_every_kind_of_branch() -> None:
