@@ -38,8 +38,11 @@ class Network:
     tensors: dict[str, Values]
 
 
+NO_WINDOW = "some of its windows lie wholly on padding"
+
+
 def planned(made: dict[str, tuple[IntGraph, Values] | None]) -> list[Network]:
-    """The networks with a random folding each, those left out that the chip refuses."""
+    """The networks with a random folding each, but for those whose windows lie on padding alone."""
     board = load_board("zcu104")
     found = []
     for number, (name, case) in enumerate(made.items()):
@@ -48,7 +51,9 @@ def planned(made: dict[str, tuple[IntGraph, Values] | None]) -> list[Network]:
         graph, x = case
         try:
             plan = make_plan(graph, board, folding=random_folding(graph, number))
-        except ModelError:
+        except ModelError as error:
+            if NO_WINDOW not in error.reason:
+                raise
             continue
         found.append(Network(name, graph, plan, golden.run(graph, x)))
     return found
@@ -107,7 +112,9 @@ def by_hand() -> list[Network]:
 
 def drawn() -> list[Network]:
     """Random ones."""
-    return planned({f"random {seed}": draw(seed) for seed in SEEDS})
+    found = planned({f"random {seed}": draw(seed) for seed in SEEDS})
+    assert len(found) >= len(SEEDS) // 2
+    return found
 
 
 @pytest.fixture(scope="module", params=[by_hand, pytest.param(drawn, marks=pytest.mark.long)])

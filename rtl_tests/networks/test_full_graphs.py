@@ -24,7 +24,6 @@ from tests.sim.engine_library import EngineLibrary
 from xnorhw import golden
 from xnorhw.board import load_board
 from xnorhw.emit import engine
-from xnorhw.ir.errors import ModelError
 from xnorhw.ir.int_graph import FullProduct, IntGraph, Product
 from xnorhw.plan import make_plan, placed, plan_ends
 from xnorhw.plan.model import MatrixUnit
@@ -77,13 +76,10 @@ def networks_of(seeds: Iterable[int]) -> list[Network]:
         if graph is None:
             continue
         graph = dataclasses.replace(graph, score_shape=(prod(graph.tensor(graph.output).shape),))
-        try:
-            if seed % 3:
-                plan = plan_ends(graph, BOARD, "host" if seed % 3 == 1 else "auto")
-            else:
-                plan = make_plan(graph, BOARD, folding=random_folding(graph, seed))
-        except ModelError:
-            continue
+        if seed % 3:
+            plan = plan_ends(graph, BOARD, "host" if seed % 3 == 1 else "auto")
+        else:
+            plan = make_plan(graph, BOARD, folding=random_folding(graph, seed))
         tensors = golden.run(graph, inputs(graph, seed))
         found.append(Network(f"random {seed}", placed(graph, plan), plan, tensors))
     return found
@@ -92,7 +88,7 @@ def networks_of(seeds: Iterable[int]) -> list[Network]:
 @pytest.fixture(scope="module", params=[FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def networks(request: pytest.FixtureRequest) -> list[Network]:
     found = networks_of(request.param)
-    assert len(found) >= 2
+    assert len(found) >= len(request.param) // 2
     return found
 
 
