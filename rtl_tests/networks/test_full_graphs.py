@@ -12,9 +12,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from rtl_tests.networks.network_checks import Network, check_rate, check_tensors
 from rtl_tests.networks.network_graphs import random_folding
-from rtl_tests.networks.test_code_networks import Network, check_rate, check_tensors
-from rtl_tests.runner import require_simulator
 from tests.engine.library import NATIVE
 from tests.plan import graph_networks
 from tests.plan.code_networks import Conv, Dense, Values
@@ -29,7 +28,7 @@ from xnorhw.plan import make_plan, placed, plan_ends
 from xnorhw.plan.model import MatrixUnit
 from xnorhw.plan.stages import chip_layers
 from xnorhw.sim.engine_run import engine_paths, run_program
-from xnorhw.sim.multi import MultiModel, multi_model
+from xnorhw.sim.multi import MultiModel
 
 MANY = range(60)
 FEW = (10, 125)
@@ -90,18 +89,6 @@ def networks(request: pytest.FixtureRequest) -> list[Network]:
     found = networks_of(request.param)
     assert len(found) >= len(request.param) // 2
     return found
-
-
-@pytest.fixture(scope="module")
-def model(networks: list[Network]) -> MultiModel:
-    require_simulator()
-    return multi_model([(n.plan, n.graph) for n in networks])
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model is compiled, once."""
-    return tmp_path_factory.mktemp("full_graphs")
 
 
 def test_the_rtl_is_golden(networks: list[Network], model: MultiModel, work: Path) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rtl_tests.networks.test_code_networks import Network, check_rate, check_tensors, planned
-from rtl_tests.runner import require_simulator
+from rtl_tests.networks.network_checks import Network, check_rate, check_tensors, planned
 from tests.plan.full_cases import CASES, draw_full
 from xnorhw.plan.model import LayerPlan, LevelUnit, MatrixUnit, RequantUnit
-from xnorhw.sim.multi import MultiModel, multi_model
+from xnorhw.sim.multi import MultiModel
 
 SEEDS = range(40)
 
@@ -38,18 +37,6 @@ def networks(request: pytest.FixtureRequest) -> list[Network]:
     found: list[Network] = request.param()
     assert len(found) >= 6
     return found
-
-
-@pytest.fixture(scope="module")
-def model(networks: list[Network]) -> MultiModel:
-    require_simulator()
-    return multi_model([(n.plan, n.graph) for n in networks])
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model is compiled, once."""
-    return tmp_path_factory.mktemp("full")
 
 
 def test_every_tensor_is_goldens(networks: list[Network], model: MultiModel, work: Path) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtl_tests.networks.test_code_networks import Network, check_rate, check_tensors, planned
-from rtl_tests.runner import require_simulator
+from rtl_tests.networks.network_checks import Network, check_rate, check_tensors, planned
 from tests.plan.graph_networks import CASES, draw_graph
 from xnorhw.ir.int_graph import Requant, Threshold
 from xnorhw.plan.model import (
@@ -22,7 +21,7 @@ from xnorhw.plan.model import (
     SumPoolUnit,
     Window,
 )
-from xnorhw.sim.multi import MultiModel, multi_model
+from xnorhw.sim.multi import MultiModel
 
 SEEDS = range(20)
 FEW = ("halved", "fire", "groups", "input scales", "numbers", "behind a flatten", "ties to even")
@@ -50,18 +49,6 @@ def networks(request: pytest.FixtureRequest) -> list[Network]:
     found: list[Network] = request.param()
     assert len(found) >= 5
     return found
-
-
-@pytest.fixture(scope="module")
-def model(networks: list[Network]) -> MultiModel:
-    require_simulator()
-    return multi_model([(n.plan, n.graph) for n in networks])
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the model is compiled, once."""
-    return tmp_path_factory.mktemp("graphs")
 
 
 def test_every_tensor_is_goldens(networks: list[Network], model: MultiModel, work: Path) -> None:
