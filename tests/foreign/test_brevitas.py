@@ -144,9 +144,13 @@ def test_training_mode_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["CNV_1W1A", "CNV_1W2A", "CNV_2W2A"])
-def test_a_cnv_through_every_form(name: str, tmp_path: Path) -> None:
-    """Some minutes each: the CPU engine, the C++ core and the RTL in Verilator, every tensor."""
+@pytest.mark.parametrize(("name", "seen"), [("CNV_1W1A", 11), ("CNV_1W2A", 19), ("CNV_2W2A", 19)])
+def test_a_cnv_through_every_form(name: str, seen: int, tmp_path: Path) -> None:
+    """Some minutes each: the CPU engine, the C++ core and the RTL in Verilator, every tensor.
+
+    Nine layers and two pools; in front of codes the sums are seen as well, in front of signs they
+    never leave the matrix unit.
+    """
     said = f"{'x'.join(map(str, SHAPES[name]))},mean=0,std=1"
     _, made = read_foreign(exported(name, False, tmp_path), None, Options(input=said))
     save(made.net, tmp_path / "net.pt", input=made.input)
@@ -156,5 +160,5 @@ def test_a_cnv_through_every_form(name: str, tmp_path: Path) -> None:
     verdict = json.loads((built.folder / "verify.json").read_text())
     assert verdict["passed"] and verdict["mismatches"] == 0 and verdict["rounding_dependent_channels"] == 0
     assert {"golden", "c", "hls", "rtl"} <= set(verdict["links"])
-    assert all(link["tensors"] >= 19 for link in verdict["links"].values())
+    assert all(link["tensors"] >= seen for link in verdict["links"].values())
     assert verdict["cycles_per_frame"] == verdict["bound_cycles"]
