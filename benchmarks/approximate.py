@@ -2,9 +2,10 @@
 
     python -m benchmarks.approximate [NAME ...] [--epochs N] [--inputs N] [--seed N] [--json]
 
-Each network is trained for a few epochs (NIN, the largest, for one) on pictures that the project has
-or draws, or, with ``--epochs 0``, initialised with batch norms as varied as trained ones, and taken as it
-is then, its weights in full precision included.  `--approximate` rounds these to the finest grid that
+Each network of the zoo with a layer in full precision, and each ResNet in a quarter of its size, is
+trained for a few epochs (NIN for one) on pictures that the project has or draws, or, where it is too
+large for that and with ``--epochs 0``, initialised with batch norms as varied as trained ones, and taken
+as it is then, its weights in full precision included.  `--approximate` rounds these to the finest grid that
 stays exact (31 bits, 16 of a last layer), and makes lines of integers of the batch norms in front of a
 grid where nothing else expresses them.  Every sign, code and number on a grid
 that the network decides on N pictures that it was not trained on (random pixels, where it was
@@ -18,6 +19,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -52,9 +54,9 @@ PICTURES = 2000
 
 @dataclass(frozen=True)
 class Network:
-    """How it is made for a number of classes, on which data it learns, and for how many epochs."""
+    """How it is made for a number of classes (its own if None), on which data it learns, and how long."""
 
-    make: Callable[[int], nn.Module]
+    make: Callable[[int | None], nn.Module]
     shape: tuple[int, int, int]
     data: str
     epochs: int = 5
@@ -65,16 +67,18 @@ def _zoo(name: str, data: str, epochs: int = 5) -> Network:
 
 
 def _resnet(scheme: str) -> Network:
-    return Network(lambda classes: resnet18(classes, scheme, width=WIDTH), (3, SIDE, SIDE), "scenes")
+    make = partial(resnet18, scheme=scheme, width=WIDTH)
+    return Network(lambda classes: make(classes or CLASSES), (3, SIDE, SIDE), "scenes")
 
 
-NETWORKS = {
+TRAINED = {
     "lenet5": _zoo("lenet5", "digits"),
     "nao-xnor": _zoo("nao-xnor", "robots"),
     "nao-fire": _zoo("nao-fire", "robots"),
     "nin": _zoo("nin", "scenes", epochs=1),
     **{f"resnet18-{scheme}, a quarter": _resnet(scheme) for scheme in ("xnor", "bireal", "bwn", "abc")},
 }
+NETWORKS = TRAINED | {name: _zoo(name, "", epochs=0) for name in zoo.ENTRIES if name not in TRAINED}
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Line:
     """A network: rounded layers, decisions and classes compared and differing, whether it is built.
 
     Signs, codes and bases are decisions; numbers on a grid, of which one in thousands of steps is the
-    next, are counted by themselves.  ``own``: decisions that would differ on the layers' own grids.
+    next, are counted by themselves.  ``own``: decisions that would differ on the layers' own grids;
+    ``seen``: how many classes are decided.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Line:
     moved: int
     inputs: int
     classes: int
+    seen: int
     built: str
 
     @property
@@ -107,7 +113,7 @@ class Line:
         return (
             f"| {self.name} | {self.state} | {rounded} | {share} | {self.worst} | "
             f"{_percent(self.own, self.decisions)} | {_percent(self.moved, self.numbers)} | "
-            f"{self.classes} of {self.inputs:,} | {self.built} |"
+            f"{self.classes} of {self.inputs:,} | {self.seen} | {self.built} |"
         )
 
 
@@ -117,7 +123,8 @@ def _percent(part: int, whole: int) -> str:
 
 HEAD = (
     "| network | state | rounded | hidden decisions that differ | most in | on the layers' own grids | "
-    "numbers on a grid that differ | classes that differ | build |\n|---|---|---|---|---|---|---|---|---|"
+    "numbers on a grid that differ | classes that differ | classes seen | build |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -139,13 +146,14 @@ def pictures(name: str, shape: tuple[int, int, int], inputs: int, seed: int) -> 
 def graph_of(network: Network, epochs: int | None, inputs: int, seed: int) -> tuple[FloatGraph, Floats, str]:
     """The network as its training left it, the pictures to compare on, and what it is."""
     given = xnorhw.Input(network.shape)
-    if epochs == 0:
+    epochs = network.epochs if epochs is None else epochs
+    if epochs == 0 or not network.data:
         torch.manual_seed(seed)
         x = torch.from_numpy(random_inputs(given, VARIED, seed=seed + 1))
-        graph = trace(varied(network.make(CLASSES), x, seed), given)
+        graph = trace(varied(network.make(None if not network.data else CLASSES), x, seed), given)
         return graph, random_inputs(given, inputs, seed=seed + 2), "initialised"
     data = pictures(network.data, network.shape, inputs, seed)
-    recipe = replace(RECIPES["plain"], epochs=network.epochs if epochs is None else epochs)
+    recipe = replace(RECIPES["plain"], epochs=epochs)
     result = train(lambda: network.make(len(data.classes)), data, recipe, run=Run(seed=seed))
     state = f"{network.data}, {100 * result.accuracy:.1f} %"
     return trace(result.net, given), data.samples(inputs)[0].astype(np.float32), state
@@ -155,17 +163,21 @@ def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
     """Compare a network with its rounded form."""
     graph, values, state = graph_of(NETWORKS[name], epochs, inputs, seed)
     rounded = approximated(graph)
+    if rounded is graph:
+        return Line(name, state, (), 0, 0, "-", 0, 0, 0, len(values), 0, 0, _built(graph))
     evaluators = [TorchEvaluator(g) for g in (graph, rounded, round_to_grid(graph))]
     quantisers = {n.output.name: n.op for n in graph.nodes if isinstance(n.op, QUANTISERS)}
     differing, counted, own = (dict.fromkeys(quantisers, 0) for _ in range(3))
-    classes = 0
+    classes, seen = 0, set[int]()
     for start in range(0, len(values), CHUNK):
         before, after, coarse = (e.trace(values[start : start + CHUNK]) for e in evaluators)
         for key in quantisers:
             differing[key] += int((before[key] != after[key]).sum())
             own[key] += int((before[key] != coarse[key]).sum())
             counted[key] += before[key].size
-        classes += int((_decided(before[":scores"]) != _decided(after[":scores"])).sum())
+        decisions = _decided(before[":scores"])
+        classes += int((decisions != _decided(after[":scores"])).sum())
+        seen |= set(decisions.tolist())
     grids = [key for key, op in quantisers.items() if isinstance(op, Grid)]
     decided = [key for key in quantisers if key not in grids]
     worst = max(decided, key=lambda key: differing[key] / counted[key])
@@ -181,6 +193,7 @@ def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
         sum(differing[key] for key in grids),
         len(values),
         classes,
+        len(seen),
         _built(rounded),
     )
 
@@ -200,7 +213,7 @@ def _built(graph: FloatGraph) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="; ".join(NETWORKS))
-    parser.add_argument("--epochs", type=int, metavar="N", help="5 without it, of NIN 1")
+    parser.add_argument("--epochs", type=int, metavar="N", help="without it 5, of NIN 1, of the wide ones 0")
     parser.add_argument("--inputs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
