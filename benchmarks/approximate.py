@@ -46,6 +46,7 @@ Floats = npt.NDArray[np.float32]
 CHUNK = 50
 VARIED = 64
 """Pictures whose statistics the batch norms of an initialised network take."""
+INITIALISED = "initialised"
 QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant)
 CLASSES, SIDE, WIDTH = 4, 32, 16
 """The reduced ResNets: a quarter of the channels on pictures of 32 pixels."""
@@ -86,8 +87,8 @@ class Line:
     """A network: rounded layers, decisions and classes compared and differing, whether it is built.
 
     Signs, codes and bases are decisions; numbers on a grid, of which one in thousands of steps is the
-    next, are counted by themselves.  ``own``: decisions that would differ on the layers' own grids;
-    ``seen``: how many classes are decided.
+    next, are counted by themselves.  ``own``: decisions that would differ on the layers' own grids,
+    not counted for an initialised network; ``seen``: how many classes are decided.
     """
 
     name: str
@@ -96,7 +97,7 @@ class Line:
     decisions: int
     differing: int
     worst: str
-    own: int
+    own: int | None
     numbers: int
     moved: int
     inputs: int
@@ -107,12 +108,16 @@ class Line:
     @property
     def markdown(self) -> str:
         """A row of the table."""
+        if not self.rounded:
+            dashes = "- | " * 6
+            return f"| {self.name} | {self.state} | nothing: the same network | {dashes}{self.built} |"
         share = f"{self.differing:,} of {self.decisions:,} ({_percent(self.differing, self.decisions)})"
         few = self.rounded if len(self.rounded) < 4 else (*self.rounded[:2], f"{len(self.rounded) - 2} more")
-        rounded = ", ".join(few) or "nothing"
+        rounded = ", ".join(few)
+        own = "-" if self.own is None else _percent(self.own, self.decisions)
         return (
             f"| {self.name} | {self.state} | {rounded} | {share} | {self.worst} | "
-            f"{_percent(self.own, self.decisions)} | {_percent(self.moved, self.numbers)} | "
+            f"{own} | {_percent(self.moved, self.numbers)} | "
             f"{self.classes} of {self.inputs:,} | {self.seen} | {self.built} |"
         )
 
@@ -151,7 +156,7 @@ def graph_of(network: Network, epochs: int | None, inputs: int, seed: int) -> tu
         torch.manual_seed(seed)
         x = torch.from_numpy(random_inputs(given, VARIED, seed=seed + 1))
         graph = trace(varied(network.make(None if not network.data else CLASSES), x, seed), given)
-        return graph, random_inputs(given, inputs, seed=seed + 2), "initialised"
+        return graph, random_inputs(given, inputs, seed=seed + 2), INITIALISED
     data = pictures(network.data, network.shape, inputs, seed)
     recipe = replace(RECIPES["plain"], epochs=epochs)
     result = train(lambda: network.make(len(data.classes)), data, recipe, run=Run(seed=seed))
@@ -164,19 +169,23 @@ def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
     graph, values, state = graph_of(NETWORKS[name], epochs, inputs, seed)
     rounded = approximated(graph)
     if rounded is graph:
-        return Line(name, state, (), 0, 0, "-", 0, 0, 0, len(values), 0, 0, _built(graph))
-    evaluators = [TorchEvaluator(g) for g in (graph, rounded, round_to_grid(graph))]
+        return Line(name, state, (), 0, 0, "-", None, 0, 0, len(values), 0, 0, _built(graph))
+    before, after = TorchEvaluator(graph), TorchEvaluator(rounded)
+    coarse = None if state == INITIALISED else TorchEvaluator(round_to_grid(graph))
     quantisers = {n.output.name: n.op for n in graph.nodes if isinstance(n.op, QUANTISERS)}
     differing, counted, own = (dict.fromkeys(quantisers, 0) for _ in range(3))
     classes, seen = 0, set[int]()
     for start in range(0, len(values), CHUNK):
-        before, after, coarse = (e.trace(values[start : start + CHUNK]) for e in evaluators)
+        given, found = (e.trace(values[start : start + CHUNK]) for e in (before, after))
         for key in quantisers:
-            differing[key] += int((before[key] != after[key]).sum())
-            own[key] += int((before[key] != coarse[key]).sum())
-            counted[key] += before[key].size
-        decisions = _decided(before[":scores"])
-        classes += int((decisions != _decided(after[":scores"])).sum())
+            differing[key] += int((given[key] != found[key]).sum())
+            counted[key] += given[key].size
+        if coarse is not None:
+            found_on_own = coarse.trace(values[start : start + CHUNK])
+            for key in quantisers:
+                own[key] += int((given[key] != found_on_own[key]).sum())
+        decisions = _decided(given[":scores"])
+        classes += int((decisions != _decided(found[":scores"])).sum())
         seen |= set(decisions.tolist())
     grids = [key for key, op in quantisers.items() if isinstance(op, Grid)]
     decided = [key for key in quantisers if key not in grids]
@@ -188,7 +197,7 @@ def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
         sum(counted[key] for key in decided),
         sum(differing[key] for key in decided),
         f"{worst}, {_percent(differing[worst], counted[worst])}" if differing[worst] else "-",
-        sum(own[key] for key in decided),
+        None if coarse is None else sum(own[key] for key in decided),
         sum(counted[key] for key in grids),
         sum(differing[key] for key in grids),
         len(values),
