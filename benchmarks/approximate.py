@@ -44,6 +44,7 @@ from xnorhw.nn.zoo.residual import resnet18
 Floats = npt.NDArray[np.float32]
 
 CHUNK = 50
+"""Small pictures at once; of large ones four, for every tensor of both networks is held."""
 VARIED = 64
 """Pictures whose statistics the batch norms of an initialised network take."""
 INITIALISED = "initialised"
@@ -175,13 +176,14 @@ def measure(name: str, epochs: int | None, inputs: int, seed: int) -> Line:
     quantisers = {n.output.name: n.op for n in graph.nodes if isinstance(n.op, QUANTISERS)}
     differing, counted, own = (dict.fromkeys(quantisers, 0) for _ in range(3))
     classes, seen = 0, set[int]()
-    for start in range(0, len(values), CHUNK):
-        given, found = (e.trace(values[start : start + CHUNK]) for e in (before, after))
+    size = CHUNK if max(values.shape[2:]) <= SIDE else 4
+    for start in range(0, len(values), size):
+        given, found = (e.trace(values[start : start + size]) for e in (before, after))
         for key in quantisers:
             differing[key] += int((given[key] != found[key]).sum())
             counted[key] += given[key].size
         if coarse is not None:
-            found_on_own = coarse.trace(values[start : start + CHUNK])
+            found_on_own = coarse.trace(values[start : start + size])
             for key in quantisers:
                 own[key] += int((given[key] != found_on_own[key]).sum())
         decisions = _decided(given[":scores"])
