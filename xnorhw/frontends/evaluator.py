@@ -26,7 +26,7 @@ from xnorhw.nn.layers import ConvBase, LinearBase
 from xnorhw.nn.quant_layers import QuantBase
 from xnorhw.nn.scaled import ScaledConvBase
 
-__all__ = ["TorchEvaluator", "batch_norm_terms"]
+__all__ = ["TorchEvaluator", "batch_norm_terms", "rounded_norm"]
 
 Float32 = npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class TorchEvaluator:
         """
         op = self._nodes[node].op
         if rounding != "module" and isinstance(op, BatchNorm):
-            return _batch_norm(op, np.asarray(x, np.float32), rounding)
+            return rounded_norm(op, np.asarray(x, np.float32), rounding)
         with torch.inference_mode():
             if node in self._bases:
                 return self._ones(node, _tensor(x))
@@ -148,7 +148,8 @@ def batch_norm_terms(op: BatchNorm, rounding: Rounding) -> tuple[Float32, Float3
     return a, beta - op.mean * a
 
 
-def _batch_norm(op: BatchNorm, x: Float32, rounding: Rounding) -> Float32:
+def rounded_norm(op: BatchNorm, x: Float32, rounding: Rounding) -> Float32:
+    """torch's CPU kernel on x [N, C, ...], its product and its sum rounded as ``rounding`` says."""
     with np.errstate(all="ignore"):  # an overflow is infinity here as in torch
         a, b = batch_norm_terms(op, rounding)
         shape = (1, -1, *[1] * (x.ndim - 2))

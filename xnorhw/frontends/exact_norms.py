@@ -37,6 +37,7 @@ from xnorhw.frontends.exact_numbers import (
     whole,
 )
 from xnorhw.frontends.grid_lines import grid_behind, grid_line
+from xnorhw.frontends.nearest_lines import nearest_line
 from xnorhw.frontends.steps import PRODUCT_OPS, Integers, ProductOp, Step, Steps
 from xnorhw.ir import float_graph as fg
 from xnorhw.nn.full import MAX_FRAC, WEIGHT_BITS
@@ -169,7 +170,7 @@ def _site(steps: Steps, end: Step, target: Target, frac: int | None, grid: fg.Gr
     if any(len(steps.users(s)) > 1 for s in (step, *between)):
         raise NotExactError(f"{step.path} in front of it is read elsewhere, too")
     _check_between(step, between, norm)
-    return _rewritten(steps, step, norm, target, frac, grid)
+    return _rewritten(steps, step, norm, target, frac, grid, relu="relu" in {s.kind for s in between})
 
 
 def _check_between(product: Step, between: list[Step], norm: Step) -> None:
@@ -189,7 +190,9 @@ def _norm_alone(norm: Step, known: Integers, target: Target, grid: fg.Grid | Non
     reach = np.full(a.shape, np.inf if known.peak is None else known.peak)
     channels = Channels(a, b, known.point, reach)
     if grid is not None:
-        return [Moved(norm.path, grid_line(channels, grid), grid.frac, 0.0)]
+        assert isinstance(norm.op, fg.BatchNorm)
+        line = nearest_line(grid_line(channels, grid), reach, norm.op, None, relu=False)
+        return [Moved(norm.path, line, grid.frac, 0.0)]
     slopes, offsets, points = exact(channels, target)
     return _norm_change(norm, channels, slopes, offsets, points, target)
 
@@ -201,6 +204,8 @@ def _rewritten(
     target: Target,
     frac: int | None,
     grid: fg.Grid | None,
+    *,
+    relu: bool = False,
 ) -> list[Moved]:
     op = product.op
     assert isinstance(op, PRODUCT_OPS)
@@ -220,7 +225,9 @@ def _rewritten(
     a = a * _scale(op)
     channels = Channels(a, b, known.point + _own_point(op), _reach(op, known))
     if norm is not None and grid is not None:
-        line = Moved(norm.path, grid_line(channels, grid), grid.frac, 0.0)
+        assert isinstance(norm.op, fg.BatchNorm)
+        nearest = nearest_line(grid_line(channels, grid), channels.reach, norm.op, op, relu=relu)
+        line = Moved(norm.path, nearest, grid.frac, 0.0)
         return [*_unless_same(product.path, op, _without_scale(op), None, 0.0), line]
     slopes, offsets, points = exact(channels, target)
     if norm is None:

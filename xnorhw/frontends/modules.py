@@ -315,11 +315,12 @@ def _full(op: FullConv2d | FullLinear) -> nn.Module:
             geometry.dilation,
             op.groups,
             bias,
-            op.frac,
-            op.in_scale,
+            in_scale=op.in_scale,
         )
     else:
-        module = full.FullLinear(inputs, outputs, bias, op.frac, op.in_frac, op.in_scale)
+        module = full.FullLinear(inputs, outputs, bias, 0, op.in_frac, op.in_scale)
+    # set, not given: a build that approximates takes steps finer than a layer is made with
+    module.frac = op.frac
     module.weight = nn.Parameter(_float(op.weight), requires_grad=False)
     module.bias = _parameter(op.bias)
     return module

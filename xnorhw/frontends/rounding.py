@@ -23,7 +23,7 @@ from xnorhw.ir.float_graph import (
     QuantRelu,
 )
 from xnorhw.ir.grid import off_grid, round_to_grid
-from xnorhw.nn.full import MAX_FRAC, grid_frac
+from xnorhw.nn.full import grid_frac
 
 __all__ = ["approximated", "changed"]
 
@@ -31,6 +31,8 @@ _TABLE = 2.0**15
 """Sums up to here have 16 bits: a table takes them whatever rounds behind them."""
 _WIDE = 31
 """Bits of a weight: two limbs of 16 bits hold it in the engine."""
+_FINEST = 40
+"""Fraction bits of one: finer than a layer's own grid may be, which is 2^-30."""
 _SUM_BITS = 52
 _QUANTISERS = (BipolarQuant, QuantRelu, Grid, BasesQuant, MultiThreshold, Quant)
 _LEVELS = 1023
@@ -92,7 +94,7 @@ def _finest(node: FloatNode, steps: Steps, deciding: bool) -> FloatNode:
         # half of what float64 holds: rounding moves the weights, too
         reach = float(sizes.sum(axis=1).max()) * math.ldexp(known.peak, known.point)
         room = _SUM_BITS - math.frexp(reach)[1]
-        frac = max(frac, min(MAX_FRAC, wide, room))
+        frac = max(frac, min(_FINEST, wide, room))
     return replace(node, op=replace(op, frac=frac))
 
 
