@@ -1,11 +1,7 @@
 // Gives the start words of a matrix unit's accumulators: for each output pixel in raster order
-// the GROUPS words of its position class.
+// the GROUPS words of its position class, which are the lines of FILE that xh_start_address names.
 //
-// A pixel's class is ROW_CLASS[y] * COLUMN_CLASSES + COLUMN_CLASS[x]; line class * GROUPS + group
-// of FILE holds the word.  Classes carry what a zero pad would have added to the sum, which a
-// one-bit activation cannot say.  With one class the position does not matter and the ROM is
-// read round and round.  The address is kept as the next class's first line, made of two small
-// tables of constants, so nothing is multiplied.  OUT_HEIGHT, OUT_WIDTH: pixels of the output map.
+// Classes carry what a zero pad would have added to the sum, which a one-bit activation cannot say.
 module xh_start_rom #(
   parameter int unsigned WIDTH          = 8,
   parameter int unsigned GROUPS         = 1,
@@ -26,97 +22,32 @@ module xh_start_rom #(
   output logic [WIDTH-1:0] m_data_o
 );
 
-  localparam int unsigned CLASSES    = ROW_CLASSES * COLUMN_CLASSES;
-  localparam int unsigned DEPTH      = CLASSES * GROUPS;
-  localparam int unsigned ADDR_BITS  = (DEPTH > 1) ? $clog2(DEPTH) : 1;
-  localparam int unsigned GROUP_BITS = (GROUPS > 1) ? $clog2(GROUPS) : 1;
+  localparam int unsigned DEPTH     = ROW_CLASSES * COLUMN_CLASSES * GROUPS;
+  localparam int unsigned ADDR_BITS = (DEPTH > 1) ? $clog2(DEPTH) : 1;
 
-  if (WIDTH < 1 || GROUPS < 1 || OUT_HEIGHT < 1 || OUT_WIDTH < 1 || CLASSES < 1) begin : gen_bad_size
-    $error("xh_start_rom: every size must be at least 1");
-  end
-  if (ROW_CLASSES > 2 ** CLASS_BITS || COLUMN_CLASSES > 2 ** CLASS_BITS) begin : gen_bad_class
-    $error("xh_start_rom: CLASS_BITS cannot hold every class");
+  if (WIDTH < 1) begin : gen_bad_width
+    $error("xh_start_rom: WIDTH must be at least 1");
   end
 
   logic [WIDTH-1:0] memory [DEPTH];
   initial $readmemh(FILE, memory);
 
-  logic [ADDR_BITS-1:0] address_q, next_pixel;
-  logic [GROUP_BITS-1:0] group_q;
-  logic last_group;
-  logic valid_q;
-  logic advance;
+  logic [ADDR_BITS-1:0] address;
 
-  // low in reset, so that no word is lost to a unit that leaves reset later
-  always_ff @(posedge clk_i) valid_q <= rst_ni;
+  xh_start_address #(
+    .GROUPS        (GROUPS),
+    .OUT_HEIGHT    (OUT_HEIGHT),
+    .OUT_WIDTH     (OUT_WIDTH),
+    .ROW_CLASSES   (ROW_CLASSES),
+    .COLUMN_CLASSES(COLUMN_CLASSES),
+    .CLASS_BITS    (CLASS_BITS),
+    .ROW_CLASS     (ROW_CLASS),
+    .COLUMN_CLASS  (COLUMN_CLASS)
+  ) i_address (
+    .clk_i, .rst_ni, .m_valid_o, .m_ready_i, .address_o(address)
+  );
 
-  assign advance    = m_ready_i && valid_q;
-  assign last_group = group_q == GROUP_BITS'(GROUPS - 1);
-  assign m_valid_o  = valid_q;
-  assign m_data_o   = memory[address_q];
-
-  always_ff @(posedge clk_i) begin
-    if (!rst_ni) group_q <= '0;
-    else if (advance) group_q <= last_group ? '0 : group_q + 1'b1;
-  end
-
-  if (CLASSES == 1) begin : gen_one_class
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) address_q <= '0;
-      else if (advance) address_q <= last_group ? next_pixel : address_q + 1'b1;
-    end
-
-    assign next_pixel = '0;
-
-  end else begin : gen_classes
-
-    localparam int unsigned X_BITS = (OUT_WIDTH > 1) ? $clog2(OUT_WIDTH) : 1;
-    localparam int unsigned Y_BITS = (OUT_HEIGHT > 1) ? $clog2(OUT_HEIGHT) : 1;
-    localparam logic [ADDR_BITS-1:0] ORIGIN =
-        ADDR_BITS'(ROW_CLASS[0+:CLASS_BITS] * COLUMN_CLASSES * GROUPS
-                   + COLUMN_CLASS[0+:CLASS_BITS] * GROUPS);
-
-    // first line of each row's and each column's class
-    logic [OUT_HEIGHT*ADDR_BITS-1:0] row_line;
-    logic [OUT_WIDTH*ADDR_BITS-1:0] column_line;
-
-    for (genvar y = 0; y < OUT_HEIGHT; y++) begin : gen_row
-      assign row_line[y*ADDR_BITS+:ADDR_BITS] =
-          ADDR_BITS'(ROW_CLASS[y*CLASS_BITS+:CLASS_BITS] * COLUMN_CLASSES * GROUPS);
-    end
-    for (genvar x = 0; x < OUT_WIDTH; x++) begin : gen_column
-      assign column_line[x*ADDR_BITS+:ADDR_BITS] =
-          ADDR_BITS'(COLUMN_CLASS[x*CLASS_BITS+:CLASS_BITS] * GROUPS);
-    end
-
-    // the pixel after the one whose words are being given
-    logic [X_BITS-1:0] next_x_q;
-    logic [Y_BITS-1:0] next_y_q;
-    localparam logic [X_BITS-1:0] LAST_X = X_BITS'(OUT_WIDTH - 1);
-    localparam logic [Y_BITS-1:0] LAST_Y = Y_BITS'(OUT_HEIGHT - 1);
-    localparam logic [X_BITS-1:0] SECOND_X = (OUT_WIDTH > 1) ? X_BITS'(1) : '0;
-    localparam logic [Y_BITS-1:0] SECOND_Y = (OUT_WIDTH == 1 && OUT_HEIGHT > 1) ? Y_BITS'(1) : '0;
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        next_x_q <= SECOND_X;
-        next_y_q <= SECOND_Y;
-      end else if (advance && last_group) begin
-        next_x_q <= (next_x_q == LAST_X) ? '0 : next_x_q + 1'b1;
-        if (next_x_q == LAST_X) next_y_q <= (next_y_q == LAST_Y) ? '0 : next_y_q + 1'b1;
-      end
-    end
-
-    assign next_pixel = row_line[next_y_q*ADDR_BITS+:ADDR_BITS]
-                        + column_line[next_x_q*ADDR_BITS+:ADDR_BITS];
-
-    always_ff @(posedge clk_i) begin
-      if (!rst_ni) address_q <= ORIGIN;
-      else if (advance) address_q <= last_group ? next_pixel : address_q + 1'b1;
-    end
-
-  end
+  assign m_data_o = memory[address];
 
 `ifndef SYNTHESIS
   assert property (@(posedge clk_i) disable iff (!rst_ni)

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from xnorhw.check.compare import Comparison, Difference
+from xnorhw.check.leaves import leaf_of, read_leaves, read_words
+from xnorhw.check.made_roms import memory_words, read_made_rom
 from xnorhw.emit.build import PREFIX
 from xnorhw.emit.store import StoredBuild
-from xnorhw.emit.wiring import rom_file
-from xnorhw.ir.errors import VerifyError
+from xnorhw.emit.wiring import generated, rom_file
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.pack import bits_from_words, lanes_from_words, start_lanes, table_words, weight_words
-from xnorhw.plan.model import LevelUnit, MatrixUnit, RequantUnit, StartRom, WeightRom
+from xnorhw.plan.model import LevelUnit, MatrixUnit, Memory, RequantUnit, StartRom, WeightRom
 
 __all__ = ["LINK", "check_memories"]
 
@@ -25,7 +26,7 @@ LINK = "rom"
 
 
 def check_memories(stored: StoredBuild) -> Comparison:
-    """Compare every ROM file with what the stored integer graph and plan pack into it.
+    """Compare every ROM file, and the weights in adders, with what the stored integer graph and plan pack.
 
     A difference names the layer and the output channel whose weight or start it is; its
     ``y`` is the fold (of a start: the position class), its ``x`` the lane.  Raises
@@ -44,25 +45,43 @@ def check_memories(stored: StoredBuild) -> Comparison:
                 terms = unit.groups // groups
                 shape = (groups, terms * unit.folds, unit.pe, unit.simd)
                 words = weight_words(plan, graph, rom)
-                wanted, came = (
-                    lanes_from_words(w, unit.pe * unit.simd, unit.weight_bits, signed=unit.full)
-                    for w in (words, _read(stored, layer.name, rom, len(words)))
-                )
-                compared = _compare(layer.name, wanted.reshape(shape), came.reshape(shape), group_axis=0)
-                result = result.beside(compared)
+                wanted = lanes_from_words(words, unit.pe * unit.simd, unit.weight_bits, signed=unit.full)
+                for came in _weights(stored, layer.name, rom, unit):
+                    compared = _compare(layer.name, wanted.reshape(shape), came.reshape(shape), group_axis=0)
+                    result = result.beside(compared)
             elif isinstance(rom, StartRom):
-                starts = start_lanes(plan, graph, rom)
-                words = _read(stored, layer.name, rom, len(starts))
-                came = lanes_from_words(words, unit.pe, unit.start_bits, signed=True)
+                lanes = start_lanes(plan, graph, rom)
                 shape = (rom.classes, groups, unit.groups // groups, unit.pe)
-                # the terms beside one another, as the lanes of weights are
-                starts, came = (
-                    a.reshape(shape).transpose(0, 1, 3, 2).reshape(rom.classes, groups, unit.pe, -1)
-                    for a in (starts, came)
-                )
-                compared = _compare(layer.name, starts, came, group_axis=1)
-                result = result.beside(compared)
+                for words in _words(stored, layer.name, rom):
+                    read = lanes_from_words(words, unit.pe, unit.start_bits, signed=True)
+                    # the terms beside one another, as the lanes of weights are
+                    starts, came = (
+                        a.reshape(shape).transpose(0, 1, 3, 2).reshape(rom.classes, groups, unit.pe, -1)
+                        for a in (lanes, read)
+                    )
+                    compared = _compare(layer.name, starts, came, group_axis=1)
+                    result = result.beside(compared)
     return result.beside(_check_tables(stored))
+
+
+def _weights(
+    stored: StoredBuild, layer: str, rom: WeightRom, unit: MatrixUnit
+) -> list[npt.NDArray[np.int64]]:
+    """The weights wherever the build has them, each [words, PE x SIMD]: in LUTs they stand twice."""
+    if rom.memory is Memory.LEAF:
+        leaf = leaf_of(stored, rom)
+        return [read_leaves(stored, leaf), read_words(stored, leaf)]
+    return [
+        lanes_from_words(words, unit.pe * unit.simd, unit.weight_bits, signed=unit.full)
+        for words in _words(stored, layer, rom)
+    ]
+
+
+def _words(stored: StoredBuild, layer: str, rom: WeightRom | StartRom) -> list[list[int]]:
+    """A ROM's words: those of its file, and of its module where it has one."""
+    inside = [read_made_rom(stored, rom, layer)] if generated(rom) else []
+    depth = rom.depth if isinstance(rom, WeightRom) else rom.classes * rom.groups
+    return [memory_words(stored, rom_file(PREFIX, rom), layer, depth), *inside]
 
 
 def _check_tables(stored: StoredBuild) -> Comparison:
@@ -78,9 +97,10 @@ def _check_tables(stored: StoredBuild) -> Comparison:
         groups = ceil_div(graph.tensor(name).shape[0], unit.lanes)
         shape = (rom.depth // groups, groups, unit.lanes, rom.width // unit.lanes)
         bits = bits_from_words(table_words(plan, graph, rom), rom.width)
-        found = bits_from_words(_read(stored, name, rom, len(bits)), rom.width)
-        compared = _compare(name, bits.reshape(shape), found.reshape(shape), group_axis=1)
-        result = result.beside(compared)
+        for words in _words(stored, name, rom):
+            found = bits_from_words(words, rom.width)
+            compared = _compare(name, bits.reshape(shape), found.reshape(shape), group_axis=1)
+            result = result.beside(compared)
     return result
 
 
@@ -95,21 +115,3 @@ def _compare(layer: str, expected: npt.NDArray[Any], found: npt.NDArray[Any], gr
         pair = float(expected[place]), float(found[place])
         first = Difference(LINK, layer, 0, channel, y, x, *pair, layer)
     return Comparison(1, int(expected.size), int(unequal.sum()), first)
-
-
-def _read(stored: StoredBuild, layer: str, rom: WeightRom | StartRom, count: int) -> list[int]:
-    name = rom_file(PREFIX, rom)
-    try:
-        lines = (stored.folder / "rom" / name).read_text(encoding="utf-8").splitlines()
-        words = [int(line, 16) for line in lines if line.strip() and not line.startswith("//")]
-    except (OSError, ValueError) as error:
-        raise VerifyError(
-            f"its memory file rom/{name} cannot be read: {error}", module=layer, remedy="Build again"
-        ) from None
-    if len(words) != count:
-        raise VerifyError(
-            f"its memory file rom/{name} has {len(words)} words, the plan has {count}",
-            module=layer,
-            remedy="Build again",
-        )
-    return words

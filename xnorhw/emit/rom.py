@@ -1,13 +1,15 @@
-"""Plan and integer graph -> memory files, one hexadecimal word a line for $readmemh."""
+"""Plan and integer graph -> what holds words: memory files for $readmemh, and modules of LUTs."""
 
 from __future__ import annotations
 
+from xnorhw.emit import leaf, made_rom
 from xnorhw.emit.jinja import one_line
 from xnorhw.emit.rtl import check_prefix
-from xnorhw.emit.wiring import rom_file
+from xnorhw.emit.wiring import generated, part_file, rom_file
 from xnorhw.ir.int_graph import IntGraph, Product
 from xnorhw.pack import start_words, table_words, weight_words
-from xnorhw.plan.model import LevelUnit, MatrixUnit, Plan, RequantUnit, StartRom, WeightRom
+from xnorhw.pack.parts import part_words
+from xnorhw.plan.model import LevelUnit, MatrixUnit, Memory, Plan, RequantUnit, StartRom, WeightRom
 
 __all__ = ["files"]
 
@@ -39,25 +41,38 @@ def _table_header(plan: Plan, graph: IntGraph, rom: WeightRom, unit: LevelUnit |
 
 
 def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
-    """The memory files of a plan: path inside the build folder (``rom/...``) -> text.
+    """What holds a plan's words: path inside the build folder -> text.
 
-    One file a ROM unit.  The first line is a comment that names the layer, its shape and
-    the words' order; then ROM depth lines, address 0 first, lowest lane in the lowest bits.
+    One memory file a ROM unit (``rom/...``).  The first line is a comment that names the layer, its
+    shape and the words' order; then ROM depth lines, address 0 first, lowest lane in the lowest
+    bits.  A ROM of LUTs and one that is cut into parts are a module as well (``rtl/...``), with a
+    memory file for each part in block RAM, and of weights that are built into
+    adders there is the matrix unit's module alone.
     """
     check_prefix(prefix)
+    modules = made_rom.modules(plan, prefix)
     consumers = {edge.source: edge.target for edge in plan.edges}
     layers = {layer.matrix: layer.name for layer in plan.layers}
-    result: dict[str, str] = {}
+    result = leaf.files(plan, graph, prefix)
+
+    def put(unit: WeightRom | StartRom, header: str, words: list[int]) -> None:
+        result[f"rom/{rom_file(prefix, unit)}"] = _text(header, words, unit.width)
+        if generated(unit):
+            module = modules[unit.name]
+            result[f"rtl/{module}.sv"] = made_rom.module(module, prefix, unit, header, words)
+        for i, part in enumerate(unit.parts if isinstance(unit, WeightRom) else ()):
+            if part.memory is Memory.BLOCK:
+                where = f"bits {part.low} to {part.low + part.width - 1}, words from {part.first} on"
+                held = part_words(words, part)
+                result[f"rom/{part_file(prefix, unit, i)}"] = _text(f"{header}: {where}", held, part.width)
+
     for unit in plan.units:
-        if not isinstance(unit, WeightRom | StartRom):
+        if not isinstance(unit, WeightRom | StartRom) or _built_in(unit):
             continue
         matrix = plan.unit(consumers[unit.name])
         if isinstance(matrix, LevelUnit | RequantUnit):
             assert isinstance(unit, WeightRom)
-            header = _table_header(plan, graph, unit, matrix)
-            result[f"rom/{rom_file(prefix, unit)}"] = _text(
-                header, table_words(plan, graph, unit), unit.width
-            )
+            put(unit, _table_header(plan, graph, unit, matrix), table_words(plan, graph, unit))
             continue
         assert isinstance(matrix, MatrixUnit)
         layer = layers[matrix.name]
@@ -75,5 +90,9 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
             order = f"{unit.classes} position classes x {turns}"
             words = start_words(plan, graph, unit)
             header = f"starts of {what}: {order}, PE {matrix.pe} x {matrix.start_bits} bits"
-        result[f"rom/{rom_file(prefix, unit)}"] = _text(header, words, unit.width)
+        put(unit, header, words)
     return result
+
+
+def _built_in(rom: WeightRom | StartRom) -> bool:
+    return isinstance(rom, WeightRom) and rom.memory is Memory.LEAF

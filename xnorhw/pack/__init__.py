@@ -7,7 +7,7 @@ PE, channel group r // PE.  A weight row is flattened (ky, kx, channel).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from xnorhw.plan.starts import flipped_weights, start_values
 from xnorhw.plan.tables import level_values, quantiser_of
 
 __all__ = [
+    "Words",
     "bits_from_words",
     "lanes_from_words",
     "pack_frames",
@@ -51,6 +52,8 @@ __all__ = [
 
 Bits = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.int64]
+Words = Union[list[int], Bits]
+"""Words of a stream: numbers, or uint8 [words, bytes], the lowest byte first."""
 BURST = 64
 RESULT_BYTES = 4
 
@@ -255,9 +258,11 @@ def words_from_bits(bits: Bits) -> list[int]:
     return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
-def bits_from_words(words: list[int], width: int) -> Bits:
+def bits_from_words(words: Words, width: int) -> Bits:
     """The inverse of ``words_from_bits``: [words, width]."""
     size = ceil_div(width, 8)
+    if not isinstance(words, list):
+        return np.unpackbits(words[:, :size], axis=1, count=width, bitorder="little")
     mask = (1 << width) - 1
     data = b"".join((w & mask).to_bytes(size, "little") for w in words)
     rows = np.frombuffer(data, np.uint8).reshape(len(words), size)
@@ -281,9 +286,11 @@ def _spread(values: Values, bits: int) -> Bits:
     return ((values[..., None] >> shifts) & 1).astype(np.uint8)
 
 
-def lanes_from_words(words: list[int], lanes: int, bits: int, signed: bool) -> Values:
+def lanes_from_words(words: Words, lanes: int, bits: int, signed: bool) -> Values:
     """The inverse of ``words_from_lanes``: [words, lanes]."""
     spread = bits_from_words(words, lanes * bits).reshape(len(words), lanes, bits).astype(np.int64)
+    if bits == 1 and not signed:
+        return spread[:, :, 0]
     values: Values = (spread << np.arange(bits, dtype=np.int64)).sum(axis=2)
     if signed:
         values -= spread[:, :, -1] << bits
@@ -307,7 +314,7 @@ def stream_words(stream: Stream, values: npt.NDArray[Any], bipolar: bool) -> lis
     return words_from_lanes(lanes.reshape(-1, stream.lanes), stream.bits)
 
 
-def unpack_stream(stream: Stream, words: list[int], shape: tuple[int, int, int], kind: IntType) -> Values:
+def unpack_stream(stream: Stream, words: Words, shape: tuple[int, int, int], kind: IntType) -> Values:
     """The inverse of ``stream_words`` for whole frames: values [N, C, H, W]; padded lanes dropped."""
     frames, rest = divmod(len(words), stream.words)
     if rest:
