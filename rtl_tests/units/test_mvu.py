@@ -28,7 +28,8 @@ class Matrix:
     """A matrix unit; ``act`` is bipolar, u<bits> or s<bits>.
 
     ``narrow`` is an accumulator too short for every value: results are those modulo its range.
-    ``weight_bits`` more than 1: integer weights.
+    ``weight_bits`` more than 1: integer weights.  ``stages``: registers inside of a count.  ``dsp_pes``: the
+    first so many PEs are columns of DSPs, for ``packed`` PEs each.
     """
 
     pe: int
@@ -40,10 +41,15 @@ class Matrix:
     start_bits: int = 8
     narrow: int = 0
     weight_bits: int = 1
+    stages: int = 0
+    dsp_pes: int = 0
+    packed: int = 1
 
     def __str__(self) -> str:
         kind = ("raw" if self.raw else "bit") + (f"a{self.narrow}" if self.narrow else "")
+        kind += f"n{self.stages}" if self.stages else ""
         kind += f"w{self.weight_bits}" if self.full else ""
+        kind += f"d{self.dsp_pes}x{self.packed}" if self.dsp_pes else ""
         return f"p{self.pe}s{self.simd}{self.act}f{self.folds}{kind}t{self.start_bits}"
 
     @property
@@ -117,7 +123,17 @@ MATRICES = (
     Matrix(2, 4, "s1", 1, True, start_bits=5),
     Matrix(5, 11, "s7", 2, False, start_bits=13),
     Matrix(1, 1, "u3", 1, True, start_bits=1),
+    # more chains of pairs than one, pairs alone, one PE that shares with none
+    Matrix(3, 27, "s8", 1, False, start_bits=14),
+    Matrix(2, 27, "u8", 2, True, start_bits=12),
+    Matrix(2, 64, "u2", 1, True),
+    Matrix(2, 2, "s1", 2, True),
+    Matrix(1, 27, "s8", 2, True, start_bits=12),
+    Matrix(1, 9, "u4", 1, False),
     Matrix(2, 40, "bipolar", 2, False, start_bits=5, narrow=5),
+    Matrix(4, 64, "bipolar", 3, False, start_bits=9, stages=1),
+    Matrix(2, 40, "bipolar", 1, True, start_bits=7, stages=2),
+    Matrix(3, 7, "bipolar", 4, True, groups=3, stages=1),
     Matrix(2, 5, "s8", 3, True, start_bits=4, narrow=7),
     Matrix(3, 4, "u6", 2, False, start_bits=6, narrow=6),
     # integer weights: in DSPs, in LUTs, on signs
@@ -203,9 +219,7 @@ def _bench(dut: Any, unit: Matrix, stalls: Stalls) -> Bench:
     return Bench(dut, str(unit), stalls, sources=("s", "w", "t"))
 
 
-@cocotb.test()
-@cocotb.parametrize(unit=named(MATRICES), stalls=named(MVU_STALLS))
-async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
+async def check_products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
     """Sums and bits against NumPy, before and after a reset inside a sum."""
     bench = _bench(dut, unit, stalls)
     await bench.start()
@@ -220,10 +234,8 @@ async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
         await bench.reset()
 
 
-@cocotb.test()
-@cocotb.parametrize(unit=named(MATRICES))
-async def rate(dut: Any, unit: Matrix) -> None:
-    """One activation word a clock, from sum to sum."""
+async def check_rate(dut: Any, unit: Matrix) -> None:
+    """One activation word a clock, from sum to sum, and the clocks that the page on the unit names."""
     bench = _bench(dut, unit, STALLS[0])
     await bench.start()
     work = _work(unit, SUMS, "rate")
@@ -231,9 +243,25 @@ async def rate(dut: Any, unit: Matrix) -> None:
     assert await bench.receive(SUMS, 100 + 2 * SUMS * unit.folds) == work.results
     clocks = bench.sink.clocks
     assert [b - a for a, b in pairwise(clocks)] == [unit.folds] * (SUMS - 1)
+    if unit.counts:
+        assert clocks[0] == unit.folds + 1 + 2 + unit.stages
 
 
-def _case(unit: Matrix) -> Case:
+@cocotb.test()
+@cocotb.parametrize(unit=named(MATRICES), stalls=named(MVU_STALLS))
+async def products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
+    """Every unit under every stall pattern."""
+    await check_products(dut, unit, stalls)
+
+
+@cocotb.test()
+@cocotb.parametrize(unit=named(MATRICES))
+async def rate(dut: Any, unit: Matrix) -> None:
+    """Every unit at full rate."""
+    await check_rate(dut, unit)
+
+
+def case(unit: Matrix) -> Case:
     parameters = {
         "PE": str(unit.pe),
         "SIMD": str(unit.simd),
@@ -247,6 +275,9 @@ def _case(unit: Matrix) -> Case:
         "WEIGHT_BITS": str(unit.weight_bits),
         "THRESHOLDED": f"1'b{int(not unit.raw)}",
         "OUT_BITS": str(unit.out_bits),
+        "COUNT_STAGES": str(unit.stages),
+        "DSP_PES": str(unit.dsp_pes),
+        "PACKED": str(unit.packed),
     }
     ports = (
         Port("s", unit.simd * unit.act_bits, True),
@@ -259,7 +290,7 @@ def _case(unit: Matrix) -> Case:
 
 def cases() -> list[Case]:
     """Every instance of the bench."""
-    return [_case(unit) for unit in MATRICES]
+    return [case(unit) for unit in MATRICES]
 
 
 def test_mvu() -> None:
