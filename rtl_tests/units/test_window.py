@@ -17,12 +17,16 @@ FRAMES = 3
 
 @dataclass(frozen=True)
 class Window:
-    """A window instance; ``extra`` ring words above the smallest depth, None for two frames more."""
+    """A window instance; ``extra`` ring words above the smallest depth, None for two frames more.
+
+    ``read`` taps are read at a time, 0 for those of a word.
+    """
 
     name: str
     shape: WindowShape
     extra: int | None = 0
     block: bool = False
+    read: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -144,6 +148,17 @@ WINDOWS = (
         "groups_stride", _shape((7, 6), (3, 2), stride=(2, 2), pad=(1, 0), words=4, slices=2, taps=2), None
     ),
     Window("groups_point", _shape((3, 4), (1, 1), words=6, slices=2, repeats=3), None),
+    Window("held", replace(_SAME, taps_per_word=9, repeats=4), 3, read=3),
+    Window("held_roomy", replace(_SAME, taps_per_word=9, repeats=3), None, read=3),
+    Window("held_smallest", replace(_SAME, taps_per_word=9, repeats=9), read=1),
+    Window("held_too_long", replace(_SAME, taps_per_word=9, repeats=2), 2, read=1),
+    Window("held_valid", _shape((6, 7), (3, 3), taps=9, repeats=3), None, read=3),
+    Window("held_codes", _shape((5, 5), (3, 3), lanes=3, bit=8, taps=9, repeats=9), None, read=1),
+    Window("held_padded", _shape((5, 5), (3, 3), pad=(1, 1), taps=9, repeats=3, pad_seed=20), 2, read=3),
+    Window("held_stride", _shape((7, 6), (2, 2), stride=(2, 2), taps=4, repeats=2), None, read=2),
+    Window("held_block", _shape((5, 5), (3, 3), lanes=16, taps=9, repeats=3), 20, block=True, read=3),
+    Window("held_once", _shape((4, 5), (2, 2), taps=4), 2, read=2),
+    Window("pads_block", replace(_SAME, pad_word=0b0110), 6, block=True),
     Window("groups_block", _shape((4, 5), (2, 2), words=4, slices=2, repeats=2, lanes=16), 19, block=True),
 )
 
@@ -234,6 +249,8 @@ def _case(instance: Window) -> Case:
     }
     if shape.slices > 1:
         sizes["SLICES"] = shape.slices
+    if instance.read:
+        sizes["TAPS_PER_READ"] = instance.read
     parameters = {name: str(value) for name, value in sizes.items()}
     parameters["CHANNELS_OUTER"] = f"1'b{int(shape.channels_outer)}"
     parameters["BLOCK_RAM"] = f"1'b{int(instance.block)}"

@@ -148,7 +148,7 @@ module xh_fifo #(
       ) i_ram (
         .clk_i,
         .write_enable_i(push), .write_address_i(write_q), .write_data_i(s_data_i),
-        .read_enable_i(read), .read_address_i(read_q), .read_data_o(m_data_o)
+        .read_enable_i(read), .read_clear_i(1'b0), .read_address_i(read_q), .read_data_o(m_data_o)
       );
 
       logic unused;

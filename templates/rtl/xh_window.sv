@@ -6,15 +6,21 @@
 // ky, kx, the first tap lowest) from as many copies of the ring.  Loops of one output pixel,
 // outermost first: repeats, tap groups, channel words; with CHANNELS_OUTER channel words, tap
 // groups.  With SLICES a pixel's words are that many equal parts, one after another: slices,
-// repeats, tap groups, words of the slice.  A tap on padding reads PAD_WORD and costs no clock.  The writer runs on into the next
-// frame while the reader drains this one.
+// repeats, tap groups, words of the slice.  A tap on padding reads PAD_WORD and costs no clock.  The
+// writer runs on into the next frame while the reader drains this one.
 //
-// Flow control needs two counters.  Let `written` and `origin` count words from the start of the
-// reader's frame, the origin being the (possibly negative) place of the window's first tap:
+// TAPS_PER_READ less than TAPS_PER_WORD, for a window that leaves as one word: fewer copies of the
+// ring read the taps one group after another, and a register holds the word for all its REPEATS
+// while the next one is collected.  As many REPEATS as groups cost no clock.
+//
+// Flow control needs two counters, and one if no window reaches over the map's edge.  Let `written`
+// and `origin` count words from the start of the reader's frame, the origin being the (possibly
+// negative) place of the window's first tap:
 //   readable:  written >= min(origin + SPAN, FRAME)   =   ahead >= SPAN or written >= FRAME
 //   writable:  written - max(origin, 0) < DEPTH       =   ahead < DEPTH or written < DEPTH
-// with ahead = written - origin.  All addresses move by constants modulo DEPTH: no multiplier,
-// no divider, and DEPTH need not be a power of two (one that is saves the wrap's subtractor).
+// with ahead = written - origin.  What is kept is ahead - SPAN and written - FRAME, whose signs answer
+// the first.  All addresses move by constants modulo DEPTH: no multiplier, no divider, and DEPTH
+// need not be a power of two (one that is saves the wrap's adder).
 module xh_window #(
   parameter int unsigned BITS            = 1,
   parameter int unsigned LANES           = 8,
@@ -37,7 +43,8 @@ module xh_window #(
   parameter int unsigned DEPTH           = 32,
   parameter bit          BLOCK_RAM       = 1'b0,
   parameter logic [WORDS_PER_PIXEL*LANES*BITS-1:0] PAD_WORD = '0,
-  parameter int unsigned SLICES          = 1
+  parameter int unsigned SLICES          = 1,
+  parameter int unsigned TAPS_PER_READ   = TAPS_PER_WORD
 ) (
   input  logic                                clk_i,
   input  logic                                rst_ni,
@@ -53,7 +60,10 @@ module xh_window #(
 
   localparam int unsigned WORD_BITS  = LANES * BITS;
   localparam int unsigned TAPS       = KERNEL_Y * KERNEL_X;
-  localparam int unsigned TAP_GROUPS = TAPS / TAPS_PER_WORD;
+  localparam int unsigned COPIES     = (TAPS_PER_READ > 0) ? TAPS_PER_READ : 1;
+  localparam int unsigned TAP_GROUPS = TAPS / COPIES;
+  localparam bit          HOLDS      = COPIES != TAPS_PER_WORD;
+  localparam int unsigned ROUNDS     = HOLDS ? 1 : REPEATS;   // times that a pixel is read
   localparam int unsigned SLICE      = (SLICES > 0) ? WORDS_PER_PIXEL / SLICES : 1;   // words of one
 
   // Distances in the stream of words.  A padded window starts before the map, so they are signed:
@@ -114,6 +124,10 @@ module xh_window #(
   if (TAPS_PER_WORD < 1 || TAPS % TAPS_PER_WORD != 0) begin : gen_bad_taps
     $error("xh_window: TAPS_PER_WORD must divide the kernel's taps");
   end
+  if (TAPS_PER_WORD % COPIES != 0 || TAPS_PER_READ < 1
+      || (HOLDS && (TAPS_PER_WORD != TAPS || WORDS_PER_PIXEL != 1))) begin : gen_bad_read
+    $error("xh_window: only a whole window in one word is collected, by a divisor of its taps a read");
+  end
   if (CHANNELS_OUTER && REPEATS != 1) begin : gen_bad_repeats
     $error("xh_window: CHANNELS_OUTER leaves no place for REPEATS");
   end
@@ -138,7 +152,7 @@ module xh_window #(
   localparam int unsigned CHANNEL_BITS = (SLICE > 1) ? $clog2(SLICE) : 1;
   localparam int unsigned SLICE_BITS   = (SLICES > 1) ? $clog2(SLICES) : 1;
   localparam int unsigned GROUP_BITS   = (TAP_GROUPS > 1) ? $clog2(TAP_GROUPS) : 1;
-  localparam int unsigned REPEAT_BITS  = (REPEATS > 1) ? $clog2(REPEATS) : 1;
+  localparam int unsigned REPEAT_BITS  = (ROUNDS > 1) ? $clog2(ROUNDS) : 1;
   localparam int unsigned X_BITS       = (OUT_WIDTH > 1) ? $clog2(OUT_WIDTH) : 1;
   localparam int unsigned Y_BITS       = (OUT_HEIGHT > 1) ? $clog2(OUT_HEIGHT) : 1;
 
@@ -162,7 +176,7 @@ module xh_window #(
     .value_o(group), .last_o(last_group)
   );
 
-  xh_counter #(.COUNT(REPEATS)) i_repeat (
+  xh_counter #(.COUNT(ROUNDS)) i_repeat (
     .clk_i, .rst_ni, .step_i(issue && last_channel && last_group),
     .value_o(unused_repeat), .last_o(last_repeat)
   );
@@ -190,93 +204,99 @@ module xh_window #(
 
   // ------------------------------------------------------------------ flow control
 
-  localparam int unsigned LEVEL_BITS = $clog2(RING + FRAME - 2 * ORIGIN + 1) + 1;
+  // whether a tap of any window lies off the map
+  localparam bit PADDED = TOP > 0 || LEFT > 0 || (OUT_Y - 1) * MOVE_Y + REACH_Y >= MAP_Y + TOP
+      || (OUT_X - 1) * MOVE_X + REACH_X >= MAP_X + LEFT;
 
-  typedef logic signed [LEVEL_BITS-1:0] level_t;
+  // Bounds of what is kept.  The origin moves by at most FARTHEST, from a window that may be read;
+  // the writer stops at a full ring, or at the frame's first RING words.
+  localparam int FARTHER  = (STEP_PIXEL > STEP_ROW) ? STEP_PIXEL : STEP_ROW;
+  localparam int FARTHEST = (FARTHER > STEP_FRAME) ? FARTHER : STEP_FRAME;
+  localparam int AHEAD_BITS   = $clog2((SPAN + FARTHEST > RING - ORIGIN - SPAN)
+      ? SPAN + FARTHEST + 1 : RING - ORIGIN - SPAN + 1) + 1;
+  localparam int WRITTEN_BITS = $clog2((2 * FRAME > RING) ? 2 * FRAME + 1 : RING + 1) + 1;
 
-  localparam level_t LEVEL_SPAN  = level_t'(SPAN);
-  localparam level_t LEVEL_FRAME = level_t'(FRAME);
-  localparam level_t LEVEL_RING  = level_t'(RING);
+  typedef logic signed [AHEAD_BITS-1:0] ahead_t;
+  typedef logic signed [WRITTEN_BITS-1:0] written_t;
 
-  level_t written_q, ahead_q;
-  level_t step;
+  ahead_t ahead_q, ahead_next;   // less SPAN
+  ahead_t back;                  // a step less 1
+  logic window_there, frame_there, window_fits, frame_fits;
   logic readable, write;
-  logic valid_q;
+  logic valid_q, ready;   // of what was read
+  logic unused_ahead;
 
-  assign readable  = ahead_q >= LEVEL_SPAN || written_q >= LEVEL_FRAME;
-  assign s_ready_o = ahead_q < LEVEL_RING || written_q < LEVEL_RING;
-  assign write     = s_valid_i && s_ready_o;
-  assign issue     = readable && (m_ready_i || !valid_q);
+  assign window_there = !ahead_q[AHEAD_BITS-1];
+  assign readable     = window_there || frame_there;
+  assign s_ready_o    = window_fits || frame_fits;
+  assign write        = s_valid_i && s_ready_o;
+  assign issue        = readable && (ready || !valid_q);
 
+  // A sum of three by one adder: x - (y - 1) - 1 + write, whose last two are the bit below.
   always_comb begin
-    step = '0;
-    if (issue && pixel_end) step = level_t'(STEP_PIXEL);
-    if (issue && row_end) step = level_t'(STEP_ROW);
-    if (issue && frame_end) step = level_t'(STEP_FRAME);
+    back = '1;
+    if (issue && pixel_end) back = ahead_t'(STEP_PIXEL - 1);
+    if (issue && row_end) back = ahead_t'(STEP_ROW - 1);
+    if (issue && frame_end) back = ahead_t'(STEP_FRAME - 1);
   end
 
+  assign {ahead_next, unused_ahead} = {ahead_q, 1'b0} - {back, !write};
+
   always_ff @(posedge clk_i) begin
-    if (!rst_ni) begin
-      written_q <= '0;
-      ahead_q   <= level_t'(-ORIGIN);
-    end else begin
-      written_q <= written_q - ((issue && frame_end) ? LEVEL_FRAME : '0) + level_t'({1'b0, write});
-      ahead_q   <= ahead_q - step + level_t'({1'b0, write});
+    if (!rst_ni) ahead_q <= ahead_t'(-ORIGIN - SPAN);
+    else ahead_q <= ahead_next;
+  end
+
+  assign window_fits = ahead_q < ahead_t'(RING - SPAN);
+
+  if (PADDED) begin : gen_written
+    written_t written_q, written_next;   // less FRAME
+    logic unused_written;
+
+    assign {written_next, unused_written} =
+        {written_q, 1'b0} - {(issue && frame_end) ? written_t'(FRAME - 1) : written_t'(-1), !write};
+
+    always_ff @(posedge clk_i) begin
+      if (!rst_ni) written_q <= written_t'(-FRAME);
+      else written_q <= written_next;
     end
+
+    assign frame_there = !written_q[WRITTEN_BITS-1];
+    assign frame_fits  = written_q < written_t'(RING - FRAME);
+  end else begin : gen_ahead_alone
+    assign frame_there = 1'b0;
+    assign frame_fits  = 1'b0;
   end
 
   // ------------------------------------------------------------------ padding
 
-  // A tap's row falls on the map for a run of output rows, the same for columns: two
-  // comparisons with constants each, and none for a run that has no end.
   logic [KERNEL_Y-1:0] row_on_map;
   logic [KERNEL_X-1:0] column_on_map;
   logic [TAPS-1:0] on_map;
+  logic [COPIES-1:0] on_padding;
 
-  for (genvar k = 0; k < KERNEL_Y; k++) begin : gen_row_on_map
-    localparam int PLACE = k * TAP_Y - TOP;
-    localparam int FIRST = (PLACE < 0) ? (MOVE_Y - 1 - PLACE) / MOVE_Y : 0;
-    localparam int PAST  = (PLACE < MAP_Y) ? (MAP_Y - PLACE + MOVE_Y - 1) / MOVE_Y : 0;
-    logic after_first, before_past;
+  xh_on_map #(
+    .KERNEL(KERNEL_Y), .STRIDE(STRIDE_Y), .PAD(PAD_TOP), .DILATION(DILATION_Y), .SIZE(HEIGHT), .OUT(OUT_HEIGHT)
+  ) i_rows (
+    .position_i(y), .on_map_o(row_on_map)
+  );
 
-    if (FIRST <= 0) begin : gen_from_start
-      assign after_first = 1'b1;
-    end else begin : gen_first
-      assign after_first = FIRST < OUT_Y && y >= Y_BITS'(FIRST);
-    end
-    if (PAST >= OUT_Y) begin : gen_to_end
-      assign before_past = 1'b1;
-    end else if (PAST > 0) begin : gen_past
-      assign before_past = y < Y_BITS'(PAST);
-    end else begin : gen_nowhere
-      assign before_past = 1'b0;
-    end
-    assign row_on_map[k] = after_first && before_past;
-  end
-
-  for (genvar k = 0; k < KERNEL_X; k++) begin : gen_column_on_map
-    localparam int PLACE = k * TAP_X - LEFT;
-    localparam int FIRST = (PLACE < 0) ? (MOVE_X - 1 - PLACE) / MOVE_X : 0;
-    localparam int PAST  = (PLACE < MAP_X) ? (MAP_X - PLACE + MOVE_X - 1) / MOVE_X : 0;
-    logic after_first, before_past;
-
-    if (FIRST <= 0) begin : gen_from_start
-      assign after_first = 1'b1;
-    end else begin : gen_first
-      assign after_first = FIRST < OUT_X && x >= X_BITS'(FIRST);
-    end
-    if (PAST >= OUT_X) begin : gen_to_end
-      assign before_past = 1'b1;
-    end else if (PAST > 0) begin : gen_past
-      assign before_past = x < X_BITS'(PAST);
-    end else begin : gen_nowhere
-      assign before_past = 1'b0;
-    end
-    assign column_on_map[k] = after_first && before_past;
-  end
+  xh_on_map #(
+    .KERNEL(KERNEL_X), .STRIDE(STRIDE_X), .PAD(PAD_LEFT), .DILATION(DILATION_X), .SIZE(WIDTH), .OUT(OUT_WIDTH)
+  ) i_columns (
+    .position_i(x), .on_map_o(column_on_map)
+  );
 
   for (genvar t = 0; t < TAPS; t++) begin : gen_on_map
     assign on_map[t] = row_on_map[t/KERNEL_X] && column_on_map[t%KERNEL_X];
+  end
+
+  if (PADDED) begin : gen_on_padding
+    assign on_padding = ~on_map[group*COPIES+:COPIES];
+  end else begin : gen_never
+    logic unused_map;
+    assign unused_map = &on_map;
+    assign on_padding = '0;
   end
 
   // ------------------------------------------------------------------ ring
@@ -294,10 +314,11 @@ module xh_window #(
     place = (tap / TAPS_X) * TAP_Y * ROW + (tap % TAPS_X) * TAP_X * WORDS;
   endfunction
 
+  localparam bit UNIFORM_PAD = PAD_WORD == {WORDS_PER_PIXEL{PAD_WORD[0+:WORD_BITS]}};
+
   addr_t write_address;
   logic unused_wrap;
-  logic [TAPS_PER_WORD-1:0] on_map_q;
-  logic [WORD_BITS-1:0] pad;
+  logic [COPIES*WORD_BITS-1:0] taps;   // what was read
 
   xh_counter #(.COUNT(DEPTH)) i_write_address (
     .clk_i, .rst_ni, .step_i(write), .value_o(write_address), .last_o(unused_wrap)
@@ -305,48 +326,30 @@ module xh_window #(
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) valid_q <= 1'b0;
-    else valid_q <= readable || (valid_q && !m_ready_i);
+    else valid_q <= readable || (valid_q && !ready);
   end
 
-  always_ff @(posedge clk_i) begin
-    if (issue) on_map_q <= on_map[group*TAPS_PER_WORD+:TAPS_PER_WORD];
-  end
-
-  if (PAD_WORD == {WORDS_PER_PIXEL{PAD_WORD[0+:WORD_BITS]}}) begin : gen_uniform_pad
-    assign pad = PAD_WORD[0+:WORD_BITS];
-  end else begin : gen_pad_words
-    localparam int unsigned PAD_BITS = $clog2(WORDS_PER_PIXEL);
-
-    logic [PAD_BITS-1:0] channel_q;   // of all words of the pixel
-
-    always_ff @(posedge clk_i) begin
-      if (issue) channel_q <= PAD_BITS'(slice) * PAD_BITS'(SLICE) + PAD_BITS'(channel);
-    end
-
-    assign pad = PAD_WORD[channel_q*WORD_BITS+:WORD_BITS];
-  end
-
-  for (genvar p = 0; p < TAPS_PER_WORD; p++) begin : gen_port
+  for (genvar p = 0; p < COPIES; p++) begin : gen_port
 
     // from the port's last tap back to its first, and from a pixel's last word to its first
-    localparam int TO_FIRST_TAP = place(p) - place((TAP_GROUPS - 1) * TAPS_PER_WORD + p);
+    localparam int TO_FIRST_TAP = place(p) - place((TAP_GROUPS - 1) * COPIES + p);
     localparam int BACK         = TO_FIRST_TAP - (WORDS - 1);
 
     localparam addr_t TO_CHANNEL =
-        addr_t'(wrap(CHANNELS_OUTER ? TO_FIRST_TAP + 1 : 1));
-    localparam addr_t TO_SLICE = addr_t'(wrap(TO_FIRST_TAP + 1));
-    localparam addr_t TO_PIXEL = addr_t'(wrap(BACK + STEP_PIXEL));
-    localparam addr_t TO_ROW   = addr_t'(wrap(BACK + STEP_ROW));
-    localparam addr_t TO_FRAME = addr_t'(wrap(BACK + STEP_FRAME));
+        addr_t'(wrap(-(CHANNELS_OUTER ? TO_FIRST_TAP + 1 : 1)));
+    localparam addr_t TO_SLICE = addr_t'(wrap(-(TO_FIRST_TAP + 1)));
+    localparam addr_t TO_PIXEL = addr_t'(wrap(-(BACK + STEP_PIXEL)));
+    localparam addr_t TO_ROW   = addr_t'(wrap(-(BACK + STEP_ROW)));
+    localparam addr_t TO_FRAME = addr_t'(wrap(-(BACK + STEP_FRAME)));
 
     logic [TAP_GROUPS*ADDR_BITS-1:0] to_group;
     addr_t address_q, address_next, delta;
     logic [WORD_BITS-1:0] word;
 
     for (genvar g = 0; g < TAP_GROUPS; g++) begin : gen_to_group
-      localparam int unsigned TAP = g * TAPS_PER_WORD + p;
+      localparam int unsigned TAP = g * COPIES + p;
       assign to_group[g*ADDR_BITS+:ADDR_BITS] =
-          addr_t'(wrap(place((TAP + TAPS_PER_WORD) % TAPS) - place(TAP) - (CHANNELS_OUTER ? 0 : PART - 1)));
+          addr_t'(wrap(place(TAP) - place((TAP + COPIES) % TAPS) + (CHANNELS_OUTER ? 0 : PART - 1)));
     end
 
     always_comb begin
@@ -358,13 +361,14 @@ module xh_window #(
       else delta = to_group[group*ADDR_BITS+:ADDR_BITS];
     end
 
+    // an address moves back by what is left of the ring, so that the borrow says where it wraps
     if (2 ** ADDR_BITS == DEPTH) begin : gen_power_of_two
-      assign address_next = address_q + delta;
+      assign address_next = address_q - delta;
     end else begin : gen_wrap
-      logic [ADDR_BITS:0] sum;
-      assign sum = {1'b0, address_q} + {1'b0, delta};
-      assign address_next = (sum >= (ADDR_BITS + 1)'(DEPTH)) ? addr_t'(sum - (ADDR_BITS + 1)'(DEPTH))
-                                                             : addr_t'(sum);
+      addr_t back_to;
+      logic borrow;
+      assign {borrow, back_to} = {1'b0, address_q} - {1'b0, delta};
+      assign address_next = back_to - (borrow ? addr_t'(-RING) : '0);
     end
 
     always_ff @(posedge clk_i) begin
@@ -373,18 +377,47 @@ module xh_window #(
     end
 
     xh_ram #(
-      .WIDTH(WORD_BITS), .DEPTH(DEPTH), .BLOCK_RAM(BLOCK_RAM)
+      .WIDTH(WORD_BITS), .DEPTH(DEPTH), .BLOCK_RAM(BLOCK_RAM), .CLEAR_WORD(PAD_WORD[0+:WORD_BITS])
     ) i_ram (
       .clk_i,
       .write_enable_i(write), .write_address_i(write_address), .write_data_i(s_data_i),
-      .read_enable_i(issue), .read_address_i(address_q), .read_data_o(word)
+      .read_enable_i(issue), .read_clear_i(UNIFORM_PAD && on_padding[p]),
+      .read_address_i(address_q), .read_data_o(word)
     );
 
-    assign m_data_o[p*WORD_BITS+:WORD_BITS] = on_map_q[p] ? word : pad;
+    if (UNIFORM_PAD) begin : gen_uniform_pad
+      assign taps[p*WORD_BITS+:WORD_BITS] = word;
+    end else begin : gen_pad_words
+      localparam int unsigned PAD_BITS = $clog2(WORDS_PER_PIXEL);
+
+      logic [PAD_BITS-1:0] channel_q;   // of all words of the pixel
+      logic on_padding_q;
+
+      always_ff @(posedge clk_i) begin
+        if (issue) begin
+          channel_q    <= PAD_BITS'(slice) * PAD_BITS'(SLICE) + PAD_BITS'(channel);
+          on_padding_q <= on_padding[p];
+        end
+      end
+
+      assign taps[p*WORD_BITS+:WORD_BITS] = on_padding_q ? PAD_WORD[channel_q*WORD_BITS+:WORD_BITS] : word;
+    end
 
   end
 
-  assign m_valid_o = valid_q;
+  if (HOLDS) begin : gen_hold
+    xh_hold #(
+      .WIDTH(COPIES * WORD_BITS), .WORDS(TAP_GROUPS), .REPEATS(REPEATS)
+    ) i_hold (
+      .clk_i, .rst_ni,
+      .s_valid_i(valid_q), .s_ready_o(ready), .s_data_i(taps),
+      .m_valid_o, .m_ready_i, .m_data_o
+    );
+  end else begin : gen_at_once
+    assign m_valid_o = valid_q;
+    assign ready     = m_ready_i;
+    assign m_data_o  = taps;
+  end
 
 `ifndef SYNTHESIS
   assert property (@(posedge clk_i) disable iff (!rst_ni)
