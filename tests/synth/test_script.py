@@ -91,7 +91,7 @@ def test_every_boards_part_is_asked_for(name: str, build: xnorhw.Build) -> None:
         ({"fail": "csynth"}, "synthesis failed"),
         ({"fail": "report"}, "couldn't open"),
         ({"fail": "ip"}, "needs IP from the catalog"),
-        ({"fail": "ii=words_parts=3"}, "the loop words_parts takes 3 clocks a turn"),
+        ({"fail": "ii=pixels_groups=3"}, "the loop pixels_groups takes 3 clocks a turn"),
         ({"fail": "noloops"}, "no loop's II in the report"),
         ({"fail": "canonical"}, "is not in canonical form"),
     ],
@@ -169,7 +169,7 @@ SCENES: list[list[dict[str, str]]] = [
     [{"fail": "canonical"}],
     [{"fail": "noloops"}],
     [{"fail": "ip"}],
-    [{"fail": "ii=words_parts=2"}],
+    [{"fail": "ii=pixels_groups=2"}],
     [{}, {"fail": "killed"}],
 ]
 """Runs one after the other in a folder: what one has left meets the next."""

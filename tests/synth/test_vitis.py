@@ -240,7 +240,7 @@ def test_a_failed_run_takes_the_old_figures_away(
     build: xnorhw.Build, vitis: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.synthesise("vitis")
-    loop = "words_parts"
+    loop = "pixels_groups"
     monkeypatch.setenv("STANDIN_FAIL", f"ii={loop}=2")
     with pytest.raises(VerifyError, match=f"the loop {loop} of the stage .* takes 2 clocks") as caught:
         build.synthesise("vitis")
@@ -255,7 +255,7 @@ def test_vivado_gets_no_core_that_was_refused(
     stamp = build.folder / "hls" / "work" / "accel_hls" / "solution" / "synthesised"
     build.synthesise("vitis")
     assert stamp.is_file()
-    monkeypatch.setenv("STANDIN_FAIL", "ii=words_parts=")
+    monkeypatch.setenv("STANDIN_FAIL", "ii=pixels_groups=")
     with pytest.raises(VerifyError, match="is not pipelined"):
         build.synthesise("vitis")
     assert not stamp.exists()

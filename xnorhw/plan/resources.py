@@ -8,19 +8,30 @@ differ; UltraScale+ has the same 6-input LUTs and block RAMs.
 
 from __future__ import annotations
 
-from math import ceil, gcd, log2
+from math import ceil, gcd
 
 from xnorhw.ir.geometry import ceil_div
+from xnorhw.plan.matrix_cost import count_cost, matrix_resources
+from xnorhw.plan.memory_cost import (
+    block_ram,
+    clog2,
+    fifo_in_block_ram,
+    fifo_resources,
+    lut_ram,
+    lut_rom,
+    mux,
+    ring_resources,
+    rom_resources,
+    start_resources,
+)
 from xnorhw.plan.model import (
     AbsSumUnit,
     AddUnit,
     ConcatUnit,
     Converter,
-    Fifo,
     ForkUnit,
     LevelUnit,
     MatrixUnit,
-    Memory,
     MultiplyUnit,
     PlaneUnit,
     PoolUnit,
@@ -33,9 +44,11 @@ from xnorhw.plan.model import (
     WeightRom,
     Window,
 )
+from xnorhw.plan.rom_parts import parts_resources
 
 __all__ = [
     "block_ram",
+    "count_cost",
     "fifo_in_block_ram",
     "fifo_resources",
     "lut_ram",
@@ -45,65 +58,6 @@ __all__ = [
     "unit_resources",
 ]
 
-# width -> depth of a RAMB18 (UG473, table 1-14); wider words are cut into columns
-_RAMB18 = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
-
-
-def clog2(n: int) -> int:
-    """Bits that tell n values apart, 0 for one."""
-    return (n - 1).bit_length()
-
-
-def _mux(inputs: int) -> float:
-    """LUTs of a multiplexer a bit: trees of 4:1 while few inputs, a logarithmic shifter beyond."""
-    if inputs <= 1:
-        return 0.0
-    return min(ceil((inputs - 1) / 3), 1.5 * log2(inputs))
-
-
-def block_ram(width: int, depth: int) -> float:
-    """BRAM36 of a memory of ``depth`` words of ``width`` bits: the cheapest tiling by RAMB18."""
-    return min(ceil_div(width, w) * ceil_div(depth, d) for w, d in _RAMB18) / 2
-
-
-def lut_rom(width: int, depth: int) -> float:
-    """LUTs of a ROM: a 6-input LUT holds 64 x 1, and the wide muxes join four of them.
-
-    No more than 2^depth different columns exist, and equal ones are built once.  A block of
-    the device, not what a synthesiser finds: yosys's abc shares logic between columns, which
-    turns out between as much and several times as much, by the contents.
-    """
-    blocks = ceil_div(depth, 64)
-    columns = min(width, 1 << min(depth, 30))
-    return columns * (blocks + (ceil_div(blocks, 4) - 1) * 0.5)
-
-
-def lut_ram(width: int, depth: int) -> float:
-    """LUTs of a RAM with one write and one read port: 4 LUTs hold 32 x 6 or 64 x 3."""
-    if depth <= 32:
-        return 4 * ceil_div(width, 6)
-    blocks = ceil_div(depth, 64)
-    return 4 * ceil_div(width, 3) * blocks + width * _mux(blocks) + (blocks if blocks > 1 else 0)
-
-
-def fifo_in_block_ram(width: int, depth: int) -> bool:
-    """Whether the ring of a FIFO of ``depth`` words of ``width`` bits is a block RAM (RTL ``xh_fifo``)."""
-    return depth > 128 and width * depth >= 8192
-
-
-def fifo_resources(width: int, storage: Fifo) -> Resources:
-    """A FIFO: nothing, a register slice, or a ring in LUT RAM or block RAM."""
-    if storage.depth == 0:
-        return Resources()
-    if storage.depth == 1:
-        return Resources(lut=2, ff=width + 1)
-    if storage.depth == 2:
-        return Resources(lut=width + 3, ff=2 * width + 2)
-    bits = clog2(storage.depth)
-    if fifo_in_block_ram(width, storage.depth):
-        return Resources(lut=5 * bits + 4, ff=3 * bits + 4, bram36=block_ram(width, storage.depth))
-    return Resources(lut=lut_ram(width, storage.depth) + 3 * bits + 2, ff=4 * bits + 3)
-
 
 def unit_resources(unit: Unit) -> Resources:
     """The cost of one unit."""
@@ -112,11 +66,13 @@ def unit_resources(unit: Unit) -> Resources:
     if isinstance(unit, Window):
         return _window(unit)
     if isinstance(unit, MatrixUnit):
-        return _matrix(unit)
+        return matrix_resources(unit)
     if isinstance(unit, WeightRom):
-        return rom_resources(unit.width, unit.depth, unit.memory)
+        if unit.parts:
+            return parts_resources(unit.depth, unit.parts)
+        return rom_resources(unit.width, unit.depth, unit.memory, unit.luts)
     if isinstance(unit, StartRom):
-        return _starts(unit)
+        return start_resources(unit)
     if isinstance(unit, PlaneUnit):
         return _plane(unit)
     if isinstance(unit, TermsUnit):
@@ -142,6 +98,24 @@ def _branch(unit: ForkUnit | AddUnit | ConcatUnit | AbsSumUnit | MultiplyUnit) -
     return _abs_sum(unit) if isinstance(unit, AbsSumUnit) else _multiply(unit)
 
 
+# yosys builds products of fewer bits in LUTs.
+_DSP_PRODUCT = 9
+
+
+def choice(places: int, width: int) -> float:
+    """LUTs that choose ``width`` bits from one of ``places`` that lie one behind the other.
+
+    A multiplexer a bit, or where there are many bits a shifter of a stage a bit of the choice.
+    """
+    if places <= 8:
+        return width * mux(places)
+    if places < 16:
+        return width * 0.31 * (places - 1)
+    stages = clog2(places)
+    share = 1.17 if width >= 32 else 1.55 if places <= 32 else 1.38
+    return min(width * (0.36 * places + 1.2), share * (stages * width + places - stages))
+
+
 def _converter(unit: Converter) -> Resources:
     """A multiplexer over the places where a word may start, a history, a packet counter."""
     grain = gcd(unit.in_bits, unit.out_bits)
@@ -156,103 +130,50 @@ def _converter(unit: Converter) -> Resources:
         places = 1
     tail = unit.packet_bits - (out_words - 1) * unit.out_bits
     # behind a multiplexer the mask of a packet's tail takes a LUT of its own
-    masked = tail if not narrows else unit.out_bits if places > 1 else unit.out_bits - tail
+    masked: float = unit.out_bits - tail if narrows else tail
+    if (places > 1) == narrows:
+        masked = unit.out_bits
+    if places == 5:
+        masked = unit.out_bits / 4  # five places and what chooses leave room for it in two LUTs
     offset = clog2(max(places, unit.out_bits // grain))
     counter = clog2(out_words if narrows else in_words) if counted else 0
-    lut = unit.out_bits * _mux(places) + (masked if counted and tail < unit.out_bits else 0)
+    lut = choice(places, unit.out_bits) + (masked if counted and tail < unit.out_bits else 0)
     return Resources(
-        lut=lut + 2 * offset + 2 * counter,
+        lut=lut + (2 * offset if places > 1 else min(2 * offset, 5)) + 1.3 * counter + 1,
         ff=unit.out_bits - grain + offset + counter,
     )
 
 
-def ring_resources(width: int, depth: int, copies: int, memory: Memory) -> Resources:
-    """A window's ring: ``copies`` memories of ``depth`` words with a read register each."""
-    if memory is Memory.BLOCK:
-        return Resources(bram36=copies * block_ram(width, depth))
-    return Resources(lut=copies * lut_ram(width, depth), ff=copies * width)
-
-
 def _window(unit: Window) -> Resources:
-    """Ring, two levels, an address for each copy, the loop counters, the mask of padded taps."""
-    width, copies = unit.lanes * unit.bits, unit.taps_per_word
-    geometry = unit.geometry
-    frame = unit.height * unit.width * unit.words_per_pixel
-    before = (geometry.pads.top * unit.width + geometry.pads.left) * unit.words_per_pixel
-    level = clog2(unit.depth + frame + 2 * before + 1) + 1
-    address = clog2(unit.depth)
-    tap_groups = geometry.taps // copies
-    loops = (unit.words_per_pixel, tap_groups, unit.repeats, unit.out_width, unit.out_height)
-    counters = sum(clog2(n) for n in loops)
-    wrap = 1.0 if unit.depth & (unit.depth - 1) == 0 else 2.0
-    masked = copies * width if tap_groups > 1 or geometry.pads.any() else 0
-    steps = 20 if tap_groups > 4 else 0  # the table of address steps between tap groups
-    control = 2.5 * level + copies * wrap * address + counters + steps
-    ring = ring_resources(width, unit.depth, copies, unit.memory)
-    return ring + Resources(
-        lut=masked + control, ff=2 * level + (copies + 1) * address + counters + copies + 2
-    )
-
-
-def _matrix(unit: MatrixUnit) -> Resources:
-    """A PE is a popcount (2.25 LUT a lane, less its first nine) or a sum of codes, and an accumulator."""
-    if unit.full:
-        return _integer_matrix(unit)
-    if unit.act_bipolar:
-        sum_bits = clog2(unit.simd + 1)
-        lanes = max(1.2 * unit.simd, 2.25 * unit.simd - 9)
-    else:
-        sum_bits = unit.act_bits + clog2(unit.simd) + 1
-        lanes = 1.4 * unit.simd * sum_bits
-    raw = unit.act_bipolar and not unit.thresholded
-    return Resources(
-        lut=unit.pe * (lanes + unit.acc_bits) + 6 + clog2(unit.folds),
-        ff=unit.pe * (sum_bits + unit.start_bits + unit.acc_bits + raw) + 4 + clog2(unit.folds),
-    )
-
-
-def _integer_matrix(unit: MatrixUnit) -> Resources:
-    """A PE adds weights by the signs, or products; those wait in registers, and the starts beside them.
-
-    A product is a DSP with registers of its own, or for each bit of the code but one an adder of a
-    weight; behind them is a tree of adders.
-    """
-    bits = clog2(unit.folds)
-    product = unit.act_bits + unit.weight_bits
-    sums = min(product + clog2(unit.simd), unit.acc_bits)
-    registers = sums + unit.start_bits + unit.acc_bits
-    if not unit.multiplies:
-        lanes = unit.simd * (2.1 * unit.weight_bits + 1.4)
-    else:
-        lanes = 0 if unit.simd == 1 else sums + (unit.simd - 2) * 1.72 * product
-        if not unit.dsps:
-            lanes += unit.simd * (unit.act_bits - 1) * (2.3 * unit.weight_bits - 1.8)
-            registers += unit.simd * product
-        registers += unit.start_bits * (2 if unit.dsps else 1)
-    return Resources(
-        lut=unit.pe * (lanes + unit.acc_bits) + 6 + bits,
-        ff=unit.pe * registers + 10 + bits,
-        dsp=unit.dsps,
-    )
-
-
-def rom_resources(width: int, depth: int, memory: Memory) -> Resources:
-    """A weight ROM with its address counter; a block ROM has a register behind it."""
-    bits = clog2(depth)
-    if memory is Memory.BLOCK:
-        return Resources(lut=bits, ff=bits + 2 + width, bram36=block_ram(width, depth))
-    return Resources(lut=lut_rom(width, depth) + bits, ff=bits + 1)
-
-
-def _starts(unit: StartRom) -> Resources:
-    """A LUT ROM; with position classes a counter for each axis and the tables behind them."""
-    lines = unit.groups * unit.classes
-    bits = clog2(lines)
-    if unit.classes == 1:
-        return Resources(lut=lut_rom(unit.width, lines) + 2 * bits, ff=2 * bits + 1)
-    position = clog2(len(unit.row_class)) + clog2(len(unit.column_class))
-    return Resources(
-        lut=lut_rom(unit.width, lines) + 2 * bits + 3 * position, ff=bits + clog2(unit.groups) + position + 1
+    """Ring, one level or two, an address for each copy, the loop counters, the register that holds a word."""
+    width, copies = unit.lanes * unit.bits, unit.copies
+    geometry, words = unit.geometry, unit.words_per_pixel
+    row = unit.width * words
+    frame = unit.height * row
+    reach_y, reach_x = ((k - 1) * d for k, d in zip(geometry.kernel, geometry.dilation, strict=True))
+    span = reach_y * row + (reach_x + 1) * words
+    line = (unit.out_width - 1) * geometry.stride[1] * words
+    last = (unit.out_height - 1) * geometry.stride[0] * row + line
+    steps = (geometry.stride[1] * words, geometry.stride[0] * row - line, frame - last)
+    level = clog2(span + max(steps) + 1) + 1
+    # a window that reaches over the edge needs the second level, and asks where each tap lies
+    padded = geometry.pads.any()
+    written = clog2(2 * frame + 1) + 1 if padded else 0
+    address, power = clog2(unit.depth), unit.depth & (unit.depth - 1) == 0
+    groups, parts = geometry.taps // copies, unit.taps_per_word // copies
+    loops = (words, groups, unit.repeats, unit.out_width, unit.out_height)
+    uneven = sum(clog2(n) for n in loops if n & (n - 1))
+    # an address that moves by one for every word of a power of two is a carry chain alone
+    counts = power and (groups, unit.repeats, words) == (1, 1, 1) and len(set(steps)) == 1
+    moves = 0.0 if counts else 0.8 if power else 1.5
+    held = Resources()
+    if parts > 1:
+        held = Resources(lut=3 * parts + 8, ff=(2 * parts - 1) * copies * width)
+    control = 3 + 1.7 * level + moves * copies * address + 1.3 * uneven
+    control += (3 * sum(geometry.kernel) if padded else 0) - (8 if geometry.taps == 1 else 0)
+    return (ring_resources(width, unit.depth, copies, unit.memory) + held) + Resources(
+        lut=control,
+        ff=level + written + (copies + 1) * address + sum(clog2(n) for n in loops) + 2,
     )
 
 
@@ -262,9 +183,11 @@ def _plane(unit: PlaneUnit) -> Resources:
         # above half of the codes is the highest bit itself
         wire = unit.planes[0] + 1 == 1 << (unit.bits - 1)
         return Resources(lut=0 if wire else unit.lanes * ceil(unit.bits / 6))
-    counters = clog2(unit.folds) + clog2(len(unit.planes)) + unit.bits
-    compare = 1 if unit.bits <= 3 else ceil(unit.bits / 2)
-    return Resources(lut=unit.lanes * compare + 2 * counters, ff=counters)
+    counters = clog2(unit.folds) + clog2(len(unit.planes))
+    # bits above the highest plane's are an OR
+    above = unit.bits - max(unit.planes).bit_length()
+    compare = 1 if unit.bits <= 3 else max(1, unit.bits - 1 - above)
+    return Resources(lut=unit.lanes * compare + counters, ff=counters + unit.bits)
 
 
 def _terms(unit: TermsUnit) -> Resources:
@@ -272,16 +195,43 @@ def _terms(unit: TermsUnit) -> Resources:
     terms, counter = len(unit.coefficients), clog2(len(unit.coefficients))
     if unit.doubles:
         ff = unit.lanes * (unit.in_bits + terms) + counter + 1
-        return Resources(lut=unit.lanes * (unit.in_bits + 0.5) + 2 * counter, ff=ff)
-    # word, coefficient, product and sum are the DSP's own registers
-    return Resources(lut=4 * counter + 3, ff=2 * counter + 3, dsp=unit.lanes)
+        return Resources(lut=unit.lanes * (unit.in_bits + 0.25) + 2 * counter, ff=ff)
+    single = abs(unit.coefficients[0])
+    if terms == 1 and single & (single - 1) == 0:
+        # a shift, and its sign in the carries
+        return Resources(lut=4, ff=3 * unit.lanes * unit.in_bits + 3)
+    factor = max((c if c >= 0 else ~c).bit_length() for c in unit.coefficients) + 1
+    word, product = min(unit.in_bits, unit.out_bits), min(unit.in_bits + factor, unit.out_bits)
+    if product < _DSP_PRODUCT:
+        return _terms_in_luts(unit, word, min(factor, unit.out_bits), product)
+    # word, coefficient, product and sum are the DSP's own registers; more than four coefficients are a table
+    table = 10 if counter > 2 else 0
+    return Resources(lut=min(8 * counter, 26), ff=2 * counter + 3 + table, dsp=unit.lanes)
+
+
+def _terms_in_luts(unit: TermsUnit, word: int, factor: int, product: int) -> Resources:
+    """Multipliers of few bits and adders: of two coefficients half of a multiplier is left, of one less."""
+    terms, counter = len(unit.coefficients), clog2(len(unit.coefficients))
+    acc = min(product + counter, unit.out_bits)
+    if terms == 1:
+        return Resources(lut=unit.lanes * 2 * word + 4, ff=unit.lanes * (word + 2 * product) + 3)
+    lane = (0.75 if terms == 2 else 1.5) * word * factor + acc
+    control = min(8 * counter, 26) - 4 if terms > 2 else 4
+    return Resources(
+        lut=unit.lanes * lane + control,
+        ff=unit.lanes * (word + product + acc) + 2 * counter + 3 + factor,
+    )
 
 
 def _levels(unit: LevelUnit) -> Resources:
-    """A comparator of two variables a level, and the count of their results: a register behind each."""
-    level = 0.65 * unit.in_bits + 1 + 0.05 * unit.levels
+    """A comparator of two variables a level, and the count of their results: a register behind each.
+
+    A comparator is a carry chain where that is shorter than LUTs alone.
+    """
+    compare = 2 / 3 * unit.in_bits + 1
+    compare = max(compare, min(unit.in_bits - 1 / 3, 19 / 3))
     return Resources(
-        lut=unit.lanes * unit.levels * level + 4,
+        lut=unit.lanes * unit.levels * (compare + 0.05 * unit.levels) + 5,
         ff=unit.lanes * (unit.levels + 1 + unit.out_bits) + 2,
     )
 
@@ -295,33 +245,63 @@ def _requant(unit: RequantUnit) -> Resources:
     tiles = _multiplier_tiles(unit.in_bits, unit.multiplier_bits)
     total = max(product, unit.addend_bits) + 1
     alone = tiles == 1 and total <= 48
-    clamp = unit.out_bits + 0.3 * max(total - unit.shift, 0)
+    # a LUT a bit of the code, and whether what lies above it is out of range
+    above = max(total - unit.shift - unit.out_bits, 0)
+    clamp = unit.out_bits + max(0.75 * above - 2.2, 1) + (3.7 if unit.low < 0 else 0)
     # whether all that is dropped is 0, and the code's lowest bit
-    ties = 1 + unit.shift / 6 if unit.even else 0
+    ties = 1 + ceil_div(unit.shift, 6) if unit.even else 0
+    parts = 2 * product - 8 + (unit.shift if unit.even else 0)
     return Resources(
-        lut=unit.lanes * (clamp + ties + (0 if alone else total)) + 6,
-        ff=unit.lanes * (unit.addend_bits + unit.out_bits + (0 if alone else 2 * product)) + 6,
+        lut=unit.lanes * (clamp + ties + (0 if alone else total)) + 7,
+        ff=unit.lanes * (unit.addend_bits + unit.out_bits + (0 if alone else parts)) + 4,
         dsp=unit.lanes * tiles,
     )
 
 
 def _sum_pool(unit: SumPoolUnit) -> Resources:
-    """An accumulator a lane, in front of it the sum of a word's taps with a register."""
-    taps = unit.taps_per_word
-    acc = min(unit.in_bits + clog2(taps * unit.tap_groups) + 1, unit.out_bits - unit.in_bipolar)
-    word = min(unit.in_bits + clog2(taps) + 1, acc) if taps > 1 else 0
-    adders = (taps - 1) * unit.in_bits + (acc if unit.tap_groups > 1 else 0)
+    """An accumulator a lane, in front of it the sum of a word's taps with a register.
+
+    Up to four taps are added one after the other; more go through compressors first, which take
+    two LUTs a full adder, and signs are counted.
+    """
+    taps, bits = unit.taps_per_word, unit.in_bits
+    acc = min(bits + clog2(taps * unit.tap_groups) + 1, unit.out_bits - unit.in_bipolar)
+    word = min(bits + clog2(taps) + 1, acc) if taps > 1 else 0
+    if taps > 3 and bits == 1:
+        summed = 0.024 * taps**2 + 0.9 * taps - 2
+    else:
+        summed = bits * (taps - 1 if taps <= 4 else 1.66 * taps - 3.5)
+    if unit.in_signed and taps > 2:
+        summed += bits + 1
     counters = clog2(unit.tap_groups) + 1
-    return Resources(lut=unit.lanes * adders + 2 * counters, ff=unit.lanes * (acc + word) + counters)
+    return Resources(
+        lut=unit.lanes * (summed + (acc if unit.tap_groups > 1 else 0)) + 2 * counters,
+        ff=unit.lanes * (acc + word) + counters,
+    )
 
 
 def _code_pool(unit: PoolUnit) -> Resources:
-    """A tree that compares and chooses, with a register, and a register that takes what is larger."""
-    taps, bits = unit.taps_per_word, unit.bits
-    counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel) + 1
-    lane = (2 * bits - 2) * (taps - 1) + (bits if unit.tap_groups > 1 else 0)
+    """A tree that compares and chooses, with a register, and a register that takes what is larger.
+
+    A choice of two is a comparison in LUTs and a multiplexer; with few bits it is a LUT or two.
+    """
+    taps, bits, several = unit.taps_per_word, unit.bits, unit.tap_groups > 1
+    if bits == 2:
+        lane = 4.0 if several and taps == 2 else 1.25 * (taps - 1) + several * (1 if taps == 1 else 0.5)
+    elif bits == 3:
+        lane = 3.0 * (taps - 1) + (4 if taps == 1 else 2)
+    else:
+        lane = (2 * bits - 2) * (taps - 1) + several * (4 if bits <= 5 else 0.75 * bits + 0.6)
+    counters = _pool_counters(unit) + 1
     registers = bits * (2 if taps > 1 else 1)
     return Resources(lut=unit.lanes * lane + 2 * counters, ff=unit.lanes * registers + counters)
+
+
+def _pool_counters(unit: PoolUnit) -> int:
+    """Bits of the loop counters: words are told apart where their lanes are inverted differently."""
+    invert, every = int(unit.invert, 16), (1 << unit.lanes) - 1
+    words = {invert >> (i * unit.lanes) & every for i in range(unit.words_per_pixel)}
+    return clog2(unit.tap_groups) + (clog2(unit.words_per_pixel) if len(words) > 1 else 0)
 
 
 def _pool(unit: PoolUnit) -> Resources:
@@ -330,48 +310,66 @@ def _pool(unit: PoolUnit) -> Resources:
     if unit.bits > 1:
         return _code_pool(unit)
     trees = ceil_div(unit.taps_per_word + several, 4) + several
-    counters = clog2(unit.tap_groups) + clog2(unit.words_per_pixel)
+    counters = _pool_counters(unit)
     return Resources(lut=unit.lanes * trees + 2 * counters, ff=(unit.lanes if several else 0) + counters)
 
 
 def _add(unit: AddUnit) -> Resources:
-    """For each summand but the longest an adder as long as it lies beside others; the sum's register."""
+    """One summand after the other: an adder as long as both lie beside each other; the sum's register."""
     inputs = zip(unit.in_bits, unit.shifts, unit.in_signed, strict=True)
     tops = [shift + bits + (not signed) for bits, shift, signed in inputs]
     total = min(max(tops) + clog2(len(tops)), unit.out_bits)
-    longest = tops.index(max(tops))
-    several = len(tops) > 2
-    adders = 0
-    for i, bits in enumerate(unit.in_bits):
-        beside = max(unit.shifts[longest] - unit.shifts[i], 0)
-        if i != longest:
-            adders += bits + 1 if several else max(bits + unit.in_bipolar[i] - beside, 0)
+    if len(tops) == 2:
+        longest = tops.index(max(tops))
+        other = 1 - longest
+        beside = max(unit.shifts[longest] - unit.shifts[other], 0)
+        adders = max(unit.in_bits[other] + unit.in_bipolar[other] - beside, 0)
+    else:
+        adders, width, lowest = 0, tops[0], unit.shifts[0]
+        for i in range(1, len(tops)):
+            below = abs(unit.shifts[i] - lowest)
+            width, lowest = max(width, tops[i]) + 1, min(lowest, unit.shifts[i])
+            adders += width - 1 - below - unit.in_bipolar[i] - (not unit.in_signed[i])
     return Resources(lut=unit.lanes * adders + 3, ff=unit.lanes * total + 1)
 
 
 def _concat(unit: ConcatUnit) -> Resources:
-    """An AND-OR of the inputs a bit, three to a LUT, whose choice is in registers."""
+    """An AND-OR of the inputs a bit, whose choice is in registers: two inputs of a LUT for each, and
+    one for the LUT before."""
     inputs, counter = len(unit.words), clog2(max(unit.words))
     return Resources(
-        lut=unit.lanes * unit.bits * ceil_div(inputs, 3) + inputs + 2 * counter, ff=inputs + counter
+        lut=unit.lanes * unit.bits * ceil_div(2 * inputs - 1, 5) + 2 * inputs + counter + 1,
+        ff=inputs + counter,
     )
 
 
 def _abs_sum(unit: AbsSumUnit) -> Resources:
     """The sum of a word's magnitudes with a register, and an accumulator."""
+    several = unit.words_per_pixel > 1
     word = min(unit.in_bits + clog2(unit.lanes), unit.out_bits)
     acc = min(word + clog2(unit.words_per_pixel), unit.out_bits)
     counter = clog2(unit.words_per_pixel) + 2
-    return Resources(lut=unit.lanes * 1.9 * unit.in_bits + acc + 2 * counter, ff=word + acc + counter)
+    # lanes that hold nothing in the last word are not built where there is no other
+    lanes = unit.lanes if several else unit.last_lanes
+    adders = (lanes if lanes <= 2 else 2 * lanes - 1) * unit.in_bits
+    # they are held back in the last word else
+    held = 1.7 * (unit.lanes - unit.last_lanes) if several else 0
+    return Resources(lut=adders + 1 + held + (unit.in_bits + 7 if several else 0), ff=word + acc + counter)
 
 
 def _multiply(unit: MultiplyUnit) -> Resources:
-    """A multiplication in DSPs; where one does not hold it, parts of the product wait for others."""
+    """A multiplication in DSPs; where one does not hold it, parts of the product wait for others, and
+    of four they are added in LUTs."""
     product = min(unit.in_bits + unit.factor_bits, unit.out_bits)
     tiles = _multiplier_tiles(unit.in_bits, unit.factor_bits)
     counter = clog2(unit.words_per_pixel) + 3
-    waiting = unit.lanes * (product + 18) if tiles > 1 else 0
-    return Resources(lut=2 * counter, ff=waiting + counter, dsp=unit.lanes * tiles)
+    waiting = 0 if tiles == 1 else product + 18 if tiles == 2 else 2 * product
+    added = product - 17 if tiles > 2 else 0
+    return Resources(
+        lut=unit.lanes * added + (6 if unit.words_per_pixel == 1 else 8),
+        ff=unit.lanes * waiting + counter,
+        dsp=unit.lanes * tiles,
+    )
 
 
 def _multiplier_tiles(a: int, b: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, Union
 
 from xnorhw.plan.model import Resources
 
-__all__ = ["StageFigures", "Synthesis", "VitisFigures", "VivadoFigures"]
+__all__ = ["StageFigures", "Synthesis", "UnitFigures", "VitisFigures", "VivadoFigures", "YosysFigures"]
 
 KINDS = ("lut", "ff", "bram36", "uram", "dsp")
 
@@ -94,7 +94,68 @@ class VivadoFigures:
         }
 
 
-Synthesis = Union[VitisFigures, VivadoFigures]
+@dataclass(frozen=True)
+class UnitFigures:
+    """One unit of the RTL with the FIFOs behind it: what was found, and what the formula says.
+
+    ``layer`` is "" for what belongs to none.
+    """
+
+    name: str
+    layer: str
+    resources: Resources
+    formula: Resources
+
+
+@dataclass(frozen=True)
+class YosysFigures:
+    """The RTL mapped to the device's cells, neither placed nor routed; no clock is known.
+
+    ``resources`` are those of the network, ``shell`` those of the registers and the protocol
+    around it; the DMA and the interconnects of the board design are in neither.
+    """
+
+    version: str
+    part: str
+    family: str
+    resources: Resources
+    shell: Resources
+    units: tuple[UnitFigures, ...]
+
+    tool = "yosys"
+
+    def layers(self) -> tuple[UnitFigures, ...]:
+        """The units' figures summed by layer, in the order of the first unit of each."""
+        sums: dict[str, UnitFigures] = {}
+        for unit in self.units:
+            before = sums.get(unit.layer, UnitFigures(unit.layer, unit.layer, Resources(), Resources()))
+            sums[unit.layer] = UnitFigures(
+                unit.layer, unit.layer, before.resources + unit.resources, before.formula + unit.formula
+            )
+        return tuple(sums.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree of this tool in report.json."""
+
+        def rows(figures: tuple[UnitFigures, ...]) -> list[dict[str, Any]]:
+            return [
+                {**vars(f), "resources": _counts(f.resources), "formula": _counts(f.formula)} for f in figures
+            ]
+
+        return {
+            "source": f"synthesised ({self.tool} {self.version})",
+            "version": self.version,
+            "part": self.part,
+            "family": self.family,
+            "core": "rtl",
+            "resources": _counts(self.resources),
+            "shell": _counts(self.shell),
+            "layers": rows(self.layers()),
+            "units": rows(self.units),
+        }
+
+
+Synthesis = Union[VitisFigures, VivadoFigures, YosysFigures]
 
 
 def _counts(resources: Resources) -> dict[str, float]:

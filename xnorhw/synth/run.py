@@ -1,4 +1,4 @@
-"""Runs a make target that starts a tool for minutes or hours: watched, logged, ended with us."""
+"""Runs a tool, or a make target that starts one, for minutes or hours: watched, logged, ended with us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from xnorhw.ir.errors import ToolError
 
-__all__ = ["Progress", "run_make"]
+__all__ = ["Progress", "run_make", "run_tool"]
 
 Progress = Callable[[str], None]
 
@@ -28,20 +28,37 @@ _KILLED = re.compile(r"\b(Killed|Terminated|Segmentation fault)\b|\bError (137|1
 def run_make(
     folder: Path, target: Sequence[str], log: Path, title: str, progress: Progress | None = None
 ) -> None:
-    """Run ``make -C folder target`` to its end, whatever time it takes.
+    """Run ``make -C folder target`` to its end, as ``run_tool`` does.
 
-    All it prints goes to ``log``; a line a second is given to ``progress``.  Raises
-    ToolError, with the tool's own errors, where it fails or is killed.  Whatever ends us
-    ends the tool and all that it started.
+    Raises ToolError where make is missing.
     """
     make = shutil.which("make")
     if make is None:
         raise ToolError("make is missing", module=title, remedy="On Debian and Ubuntu run: apt install make")
+    run_tool([make, "--no-print-directory", "-C", os.fspath(folder), *target], log, title, progress)
+
+
+def run_tool(
+    command: Sequence[str],
+    log: Path,
+    title: str,
+    progress: Progress | None = None,
+    *,
+    folder: Path | None = None,
+    headline: Callable[[str], str] = str.strip,
+) -> None:
+    """Run ``command`` in ``folder`` to its end, whatever time it takes.
+
+    All it prints goes to ``log``; a line a second is given to ``progress``, as ``headline`` makes
+    it, "" for a line that tells nothing.  Raises ToolError, with the tool's own errors, where it
+    fails or is killed.  Whatever ends us ends the tool and all that it started.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
-            [make, "--no-print-directory", "-C", os.fspath(folder), *target],
+            command,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -57,8 +74,11 @@ def run_make(
                 file.write(line)
                 file.flush()
                 lines.append(line.rstrip())
-                if progress is not None and _tells(line) and time.monotonic() > shown + _PAUSE:
-                    progress(f"{title}: {line.strip()[:_SHOWN]}")
+                if progress is None or not _tells(line) or time.monotonic() <= shown + _PAUSE:
+                    continue
+                said = headline(line)
+                if said:
+                    progress(f"{title}: {said[:_SHOWN]}")
                     shown = time.monotonic()
             process.wait()
         finally:
