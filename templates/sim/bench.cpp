@@ -1,12 +1,14 @@
 // The compiled bench: sends frames through the IP and writes down what comes back.
 //
 //   bench input=FILE result=FILE beats=FILE in_beats=N out_beats=N frames=N timeout=CLOCKS
-//         [select=K] [seed=N] [source=PERCENT] [sink=PERCENT] [hold=CLOCKS] [waves=FILE]
+//         [select=K] [seed=N] [source=PERCENT] [sink=PERCENT] [hold=CLOCKS] [pace=CLOCKS]
+//         [waves=FILE] [traffic=FILE [levels=FILE]]
 //
 // input holds the frames as bytes; result receives the result beats as bytes; beats receives,
 // as text, the clock of each frame's first input beat and last result beat.  All frames form
 // one packet.  source and sink are the chances that a side waits in a clock; in the first `hold`
-// clocks nothing is read at all, so that everything fills up.  Standard output
+// clocks nothing is read at all, so that everything fills up.  With pace a frame's beats are offered
+// no sooner than evenly over that many clocks.  What is collected inside: see xh_collect.h.  Standard output
 // has one line a finished frame ("frame N"), one a register ("register OFFSET VALUE") and, at
 // the end, "done".  Exit codes: 0 done, 3 nothing moved for `timeout` clocks, 4 a stream rule
 // was broken, 5 wrong usage.
@@ -24,6 +26,7 @@
 
 #include "Vbench.h"
 #include "verilated.h"
+#include "xh_collect.h"
 #if VM_TRACE_FST
 #include "verilated_fst_c.h"
 #endif
@@ -164,7 +167,7 @@ int Bench::frames() {
     const uint64_t frames = number(options_, "frames", 0);
     const uint64_t timeout = number(options_, "timeout", 0);
     const uint64_t source = number(options_, "source", 0), sink = number(options_, "sink", 0);
-    const uint64_t hold = clock_ + number(options_, "hold", 0);
+    const uint64_t hold = clock_ + number(options_, "hold", 0), pace = number(options_, "pace", 0);
     const size_t beat_bytes = number(options_, "beat_bytes", 0);
     std::ifstream input(text(options_, "input"), std::ios::binary);
     std::ofstream result(text(options_, "result"), std::ios::binary);
@@ -175,6 +178,7 @@ int Bench::frames() {
     std::vector<uint8_t> in(beat_bytes), out(beat_bytes);
     const uint64_t total_in = frames * in_beats, total_out = frames * out_beats;
     uint64_t sent = 0, received = 0, moved = clock_;
+    const uint64_t begin = clock_;
     bool offered = false;
     // after the last beat a while of silence, in which nothing may come: inside, what no result
     // waits for (rows that a pool leaves out) is still worked off and observed, within a frame's time
@@ -183,7 +187,8 @@ int Bench::frames() {
 
     set_ones(top_->s_axis_tkeep, beat_bytes);
     while (sent < total_in || received < total_out || quiet < silence) {
-        if (!offered && sent < total_in && !source_chance.percent(source)) {
+        const bool due = pace == 0 || (clock_ - begin) * in_beats >= sent * pace;
+        if (!offered && sent < total_in && due && !source_chance.percent(source)) {
             input.read(reinterpret_cast<char*>(in.data()), std::streamsize(beat_bytes));
             if (!input) return kUsage;
             set_bytes(top_->s_axis_tdata, in.data(), beat_bytes);
@@ -226,6 +231,7 @@ int Bench::frames() {
         edge();
         if (take_in || take_out) moved = clock_;
         quiet = sent == total_in && received == total_out ? quiet + 1 : 0;
+        if (!due) moved = clock_;
         if (!quiet && clock_ - moved > timeout) {
             std::printf("deadlock %" PRIu64 " %" PRIu64 "\n", sent, received);
             return kDeadlock;
@@ -266,11 +272,15 @@ int main(int argc, char** argv) {
     context.commandArgs(argc, argv);
     context.randReset(2);
     context.randSeed(int(number(options, "seed", 1) % 0x7FFFFFFF) + 1);
+    const std::string traffic = text(options, "traffic");
+    xh::collector().counts = !traffic.empty();
+    xh::collector().levels_from(text(options, "levels"));
     int code;
     {
         Bench bench(&context, options);
         code = bench.run();
     }
+    if (!traffic.empty()) xh::collector().write(traffic);
     if (code == kDone && context.errorCount() > 0) code = kProtocol;
     if (code == kDone) std::printf("done\n");
     return code;

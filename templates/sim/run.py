@@ -37,7 +37,7 @@ FLAGS = [
     "-Wno-fatal",
     "-Werror-USERERROR",
 ]
-FLAGS += ["--x-assign", "unique", "--x-initial", "unique"]
+FLAGS += ["--x-assign", "unique", "--x-initial", "unique", "+define+XH_COUNTONES"]
 
 
 class Failure(Exception):

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnorhw.emit.sim import observed_edges
+from xnorhw.emit.sim import observed_edges, timeout_cycles
 from xnorhw.ir.errors import ToolError, VerifyError
 from xnorhw.pack import unpack_stream
+from xnorhw.plan.model import Window
+from xnorhw.plan.trim import ring_of
 from xnorhw.sim import model, tools
+from xnorhw.sim.buffers import watched_buffers
 from xnorhw.sim.compiled import CompiledRun, Stalls, run_compiled
 from xnorhw.sim.model import compile_bench, read_sources
 
@@ -37,6 +40,7 @@ def test_every_tensor_at_full_rate(emitted) -> None:
         emitted.plan,
         emitted.frames,
         emitted.work,
+        activity=True,
         progress=lambda done, total: seen.append((done, total)),
     )
     check(emitted, run)
@@ -66,6 +70,51 @@ def test_every_tensor_under_stalls(emitted, percents: tuple[int, int]) -> None:
     assert not np.array_equal(runs[0].last_out, run.last_out)
 
 
+def test_a_build_from_before_the_collector_gives_its_words_as_text(emitted) -> None:
+    lines = emitted.files["sim/bench.cpp"].splitlines()
+    old = "".join(f"{line}\n" for line in lines if "xh::" not in line and "xh_collect" not in line)
+    files = {path: text for path, text in emitted.files.items() if path != "sim/xh_collect.h"}
+    files["sim/bench.cpp"] = old
+    check(emitted, run_compiled(files, emitted.plan, emitted.frames, emitted.work, stalls=Stalls(7, 30, 30)))
+
+
+def test_paced_frames_come_back_at_their_pace(emitted) -> None:
+    """And the buffers hold no more words than when the source pushes, which is less than they can."""
+    pace = emitted.plan.figures.cycles_per_frame + 100
+    frames = np.resize(emitted.frames, (12, emitted.frames.shape[1]))
+    watched = watched_buffers(emitted.plan)
+    pushed, paced = (
+        run_compiled(emitted.files, emitted.plan, frames, emitted.work, pace=p, watched=watched)
+        for p in (0, pace)
+    )
+    assert pushed.cycles_per_frame == emitted.plan.figures.cycles_per_frame
+    assert paced.cycles_per_frame == pace
+    assert np.array_equal(np.diff(paced.first_in), np.full(11, pace))
+    assert np.array_equal(pushed.results, paced.results)
+    windows = {unit.name: unit for unit in emitted.plan.units if isinstance(unit, Window)}
+    assert set(pushed.levels) == set(paced.levels) == set(windows)
+    for name, window in windows.items():
+        assert ring_of(window).least_depth <= paced.levels[name] <= window.depth
+        assert paced.levels[name] <= pushed.levels[name] <= window.depth
+    late = Stalls(1, 0, 0, hold=timeout_cycles(emitted.plan) - 500)
+    full = run_compiled(emitted.files, emitted.plan, frames, emitted.work, stalls=late, watched=watched)
+    for name, window in windows.items():
+        assert full.levels[name] == window.depth
+
+
+def test_a_broken_rule_inside_is_seen_with_assertions(emitted) -> None:
+    """A register slice that drops the word which it should hold: nothing waits there at full rate."""
+    path = "rtl/xh_fifo.sv"
+    rule = "if (m_ready_i || !head_valid_q) head_q <="
+    assert rule in emitted.files[path]
+    broken = {**emitted.files, path: emitted.files[path].replace(rule, "head_q <=")}
+    stalls = Stalls(7, 5, 80)
+    with pytest.raises(VerifyError, match="xh_fifo: the output changed while it was stalled"):
+        run_compiled(broken, emitted.plan, emitted.frames, emitted.work, stalls=stalls)
+    run = run_compiled(broken, emitted.plan, emitted.frames, emitted.work, stalls=stalls, assertions=False)
+    assert not np.array_equal(run.results, emitted.results), "without them the values tell"
+
+
 def test_one_frame_has_no_rate(emitted) -> None:
     run = run_compiled(emitted.files, emitted.plan, emitted.frames[:1], emitted.work)
     assert run.cycles_per_frame is None and run.latency_cycles > 0
@@ -80,7 +129,7 @@ def test_a_changed_memory_needs_no_new_model_and_is_seen(emitted) -> None:
     assert compile_bench(files, emitted.work) == program
     run = run_compiled(files, emitted.plan, emitted.frames, emitted.work)
     assert not np.array_equal(run.results, emitted.results)
-    assert run.streams["pool1"] and run.streams["conv2"]
+    assert len(run.streams["pool1"]) and len(run.streams["conv2"])
 
 
 def test_nothing_is_left_behind(emitted) -> None:

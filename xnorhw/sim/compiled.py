@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +15,23 @@ import numpy.typing as npt
 
 from xnorhw.emit.sim import observed_edges, stream_file, timeout_cycles
 from xnorhw.ir.errors import VerifyError
+from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.registers import REGISTERS
 from xnorhw.plan.model import Plan
 from xnorhw.sim.model import compile_bench, write_memories
 
-__all__ = ["Activity", "CompiledRun", "Stalls", "read_activity", "run_compiled"]
+__all__ = ["Activity", "CompiledRun", "Stalls", "Watched", "run_compiled"]
 
 Progress = Callable[[int, int], None]
 """Called with (frames finished, frames in all)."""
 
-_DEADLOCK, _PROTOCOL = 3, 4
+Words = npt.NDArray[np.uint8]
+"""Words of a stream, [words, bytes], the lowest byte first."""
+
+_DEADLOCK = 3
+_PART = 8
+"""Bytes of the parts in which a word is collected."""
+_TRAFFIC, _LEVELS = "traffic.txt", "levels.txt"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Activity:
     """Traffic on one stream of the core, named by its wires.
 
     ``words`` that crossed, ``stalls`` clocks in which a word waited for the reader,
-    ``starved`` clocks in which the reader waited, ``last`` the time of the last word.
+    ``starved`` clocks in which the reader waited, ``last`` the clock of the last word.
     """
 
     wire: str
@@ -56,21 +63,39 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Watched:
+    """A buffer whose fullest moment is looked for, between the wires ``put`` and ``get``.
+
+    A FIFO, or with ``held`` a ring: ``words`` a frame come in, ``per_pixel`` words an output pixel
+    leave the window behind it, and before pixel j the words below ``held[j]`` are free again.
+    """
+
+    name: str
+    put: str
+    get: str
+    words: int = 0
+    per_pixel: int = 0
+    held: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class CompiledRun:
     """What came back from N frames.
 
     ``results`` uint8 [N, bytes of a result frame]; ``streams`` maps each observed tensor to
-    its words in order (lanes past the last channel are undefined); ``first_in`` and
-    ``last_out`` int64 [N] are the clocks of each frame's first input beat and last result
-    beat; ``registers`` the registers by name after the run.
+    its words in order, uint8 [words, bytes] (lanes past the last channel are undefined);
+    ``first_in`` and ``last_out`` int64 [N] are the clocks of each frame's first input beat and
+    last result beat; ``registers`` the registers by name after the run.  ``activity`` and
+    ``levels``, the most words that lay in each watched buffer, are there where they were asked for.
     """
 
     results: npt.NDArray[np.uint8]
-    streams: Mapping[str, list[int]]
+    streams: Mapping[str, Words]
     first_in: npt.NDArray[np.int64]
     last_out: npt.NDArray[np.int64]
     registers: Mapping[str, int]
     activity: tuple[Activity, ...]
+    levels: Mapping[str, int]
     clocks: int
 
     @property
@@ -98,6 +123,10 @@ def run_compiled(
     prefix: str = "accel",
     select: int = 0,
     stalls: Stalls | None = None,
+    pace: int = 0,
+    assertions: bool = True,
+    activity: bool = False,
+    watched: Sequence[Watched] = (),
     waves: Path | None = None,
     progress: Progress | None = None,
 ) -> CompiledRun:
@@ -105,22 +134,32 @@ def run_compiled(
 
     ``files`` is what the RTL, ROM and bench emitters give (or ``read_sources(build)``);
     the model is compiled in ``work`` or found there.  ``prefix`` and ``select`` name the
-    network where the bench holds several.  ``waves`` receives all signals as FST.
+    network where the bench holds several.  ``pace``: a frame's beats are offered no sooner than
+    evenly over that many clocks.  Without ``assertions`` the rules of the streams inside are not
+    checked, which is a third faster, and a program of its own.  ``activity`` and ``watched`` ask for
+    what they name.  ``waves`` receives all signals as FST.
 
     Raises ToolError where a tool is missing or fails, VerifyError where the accelerator
     stands still or breaks a rule of its streams.
     """
-    program = compile_bench(files, work, waves=waves is not None)
+    program = compile_bench(files, work, waves=waves is not None, assertions=assertions)
     place = Path(tempfile.mkdtemp(prefix="run-", dir=work))
     try:
         write_memories(files, place)
         np.ascontiguousarray(frames).tofile(place / "input.bin")
-        arguments = _arguments(plan, len(frames), select, stalls)
-        if waves is not None:
-            arguments.append("waves=dump.fst")
-        output, code = _execute(program, arguments, place, len(frames), progress)
+        arguments = _arguments(plan, len(frames), select, stalls, pace)
+        looking = [*arguments, f"traffic={_TRAFFIC}", f"levels={_LEVELS}"]
+        (place / _LEVELS).write_text(
+            "".join(_level_line(prefix, buffer) for buffer in watched), encoding="ascii", newline="\n"
+        )
+        waving = [] if waves is None else ["waves=dump.fst"]
+        asked = looking if activity or watched else arguments
+        output, code = _execute(program, [*asked, *waving], place, len(frames), progress)
         if waves is not None and (place / "dump.fst").is_file():
             shutil.move(str(place / "dump.fst"), str(waves))
+        if code == _DEADLOCK and asked is not looking:
+            # once more, and this time looking where: a seed gives one run
+            output, code = _execute(program, looking, place, len(frames), None)
         if code:
             _fail(code, output, plan, place, prefix)
         return _collect(plan, place, prefix, output, len(frames))
@@ -128,7 +167,14 @@ def run_compiled(
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _arguments(plan: Plan, frames: int, select: int, stalls: Stalls | None) -> list[str]:
+def _level_line(prefix: str, buffer: Watched) -> str:
+    if not buffer.held:
+        return f"fifo {prefix}.{buffer.name} {buffer.put} {buffer.get}\n"
+    held = " ".join(map(str, buffer.held))
+    return f"ring {prefix}.{buffer.name} {buffer.put} {buffer.get} {buffer.words} {buffer.per_pixel} {held}\n"
+
+
+def _arguments(plan: Plan, frames: int, select: int, stalls: Stalls | None, pace: int) -> list[str]:
     values = {
         "input": "input.bin",
         "result": "result.bin",
@@ -139,6 +185,7 @@ def _arguments(plan: Plan, frames: int, select: int, stalls: Stalls | None) -> l
         "frames": frames,
         "select": select,
         "timeout": timeout_cycles(plan),
+        "pace": pace,
     }
     if stalls is not None:
         values |= {
@@ -181,25 +228,26 @@ def _execute(
     return lines + (place / "stderr.txt").read_text(errors="replace").splitlines(), process.returncode
 
 
-def read_activity(place: Path, prefix: str) -> tuple[Activity, ...]:
-    """The traffic on the streams of one network, as the probes wrote it."""
-    path = place / "activity.txt"
-    if not path.is_file():
-        return ()
-    rows = []
-    for line in path.read_text(encoding="ascii").splitlines():
-        name, *numbers = line.split()
-        network, wire = name.split(".", 1)
-        if network == prefix:
-            rows.append(Activity(wire, *(int(n) for n in numbers)))
-    return tuple(sorted(rows, key=lambda row: row.wire))
+def _read_traffic(place: Path, prefix: str) -> tuple[tuple[Activity, ...], dict[str, int]]:
+    """The traffic on the streams of one network, and how full its watched buffers became."""
+    rows: list[Activity] = []
+    levels: dict[str, int] = {}
+    path = place / _TRAFFIC
+    for line in path.read_text(encoding="ascii").splitlines() if path.is_file() else ():
+        kind, name, *numbers = line.split()
+        network, own = name.split(".", 1)
+        if network == prefix and kind == "wire":
+            rows.append(Activity(own, *(int(n) for n in numbers)))
+        elif network == prefix:
+            levels[own] = int(numbers[0])
+    return tuple(sorted(rows, key=lambda row: row.wire)), levels
 
 
 def _fail(code: int, output: list[str], plan: Plan, place: Path, prefix: str) -> None:
     if code == _DEADLOCK:
         line = next(line for line in output if line.startswith("deadlock"))
         sent, received = (int(n) for n in line.split()[1:])
-        rows = read_activity(place, prefix)
+        rows, _ = _read_traffic(place, prefix)
         last = max(rows, key=lambda row: row.last, default=None)
         where = f"; the last stream that moved is {last.wire}, after {last.words} words" if last else ""
         raise VerifyError(
@@ -217,11 +265,12 @@ def _fail(code: int, output: list[str], plan: Plan, place: Path, prefix: str) ->
 
 
 def _collect(plan: Plan, place: Path, prefix: str, output: list[str], frames: int) -> CompiledRun:
-    streams: dict[str, list[int]] = {}
-    for tensor in observed_edges(plan):
-        text = (place / f"{prefix}_{stream_file(plan, tensor)}.hex").read_text(encoding="ascii")
-        # a register may hold anything before the first reset, and the core seem to run
-        streams[tensor] = [int(line, 16) for line in text.rpartition("reset")[2].split()]
+    streams: dict[str, Words] = {}
+    for tensor, edge in observed_edges(plan).items():
+        size = _PART * ceil_div(edge.stream.width, 8 * _PART)
+        path = place / f"{prefix}_{stream_file(plan, tensor)}.bin"
+        streams[tensor] = np.fromfile(path, np.uint8) if path.is_file() else _from_text(path, size)
+        streams[tensor] = streams[tensor].reshape(-1, size)
     first = np.zeros(frames, np.int64)
     last = np.zeros(frames, np.int64)
     for line in (place / "beats.txt").read_text(encoding="ascii").splitlines():
@@ -236,12 +285,22 @@ def _collect(plan: Plan, place: Path, prefix: str, output: list[str], frames: in
             registers[names[int(words[1])]] = int(words[2])
         elif words[:1] == ["clocks"]:
             clocks = int(words[1])
+    activity, levels = _read_traffic(place, prefix)
     return CompiledRun(
         results=np.fromfile(place / "result.bin", np.uint8).reshape(frames, -1),
         streams=streams,
         first_in=first,
         last_out=last,
         registers=registers,
-        activity=read_activity(place, prefix),
+        activity=activity,
+        levels=levels,
         clocks=clocks,
     )
+
+
+def _from_text(path: Path, size: int) -> Words:
+    """The words that a build from before there was a collector wrote down."""
+    text = path.with_suffix(".hex").read_text(encoding="ascii")
+    # a register may hold anything before the first reset, and the core seem to run
+    lines = text.rpartition("reset")[2].split()
+    return np.frombuffer(b"".join(int(line, 16).to_bytes(size, "little") for line in lines), np.uint8)

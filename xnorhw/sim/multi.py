@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xnorhw.emit import rom, rtl
+from xnorhw.emit import popcount, rom, rtl
 from xnorhw.emit.sim import BenchNetwork, bench_files
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.model import Plan
 from xnorhw.sim.cocotb_run import STALLED, CocotbRun, run_cocotb
-from xnorhw.sim.compiled import CompiledRun, Stalls, run_compiled
+from xnorhw.sim.compiled import CompiledRun, Stalls, Watched, run_compiled
 
 __all__ = ["MultiModel", "multi_model"]
 
@@ -37,6 +37,9 @@ class MultiModel:
         work: Path,
         *,
         stalls: Stalls | None = None,
+        pace: int = 0,
+        activity: bool = False,
+        watched: Sequence[Watched] = (),
         waves: Path | None = None,
     ) -> CompiledRun:
         """Send uint8 [N, beats * beat bytes] through network ``index``; see ``compiled.run_compiled``."""
@@ -48,6 +51,9 @@ class MultiModel:
             prefix=f"net{index}",
             select=index,
             stalls=stalls,
+            pace=pace,
+            activity=activity,
+            watched=watched,
             waves=waves,
         )
 
@@ -93,6 +99,8 @@ def multi_model(
         listing += [name for name in emitted["rtl/files.f"].split() if name not in listing]
         files |= {**emitted, **rom.files(plan, graph, prefix)}
         benches.append(BenchNetwork(plan, number, prefix))
+    # one chooser knows the counts of all
+    files |= {f"rtl/{name}": text for name, text in popcount.files(*(plan for plan, _ in networks)).items()}
     files |= bench_files(benches)
     files["rtl/files.f"] = "".join(f"{name}\n" for name in listing)
     plans, graphs = zip(*networks, strict=True)
