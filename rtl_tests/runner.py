@@ -23,9 +23,13 @@ import pytest
 from xnorhw import resources
 from xnorhw.sim.tools import missing_tools, verilator_environment
 
-__all__ = ["TOP", "Case", "Port", "bits", "require_simulator", "run_bench", "top_text", "without"]
+__all__ = [
+    "PRIMITIVES", "TOP", "Case", "Port", "bits", "require_simulator", "run_bench", "top_text", "without",
+]  # fmt: skip
 
 TOP = "xh_bench"
+PRIMITIVES = Path(__file__).resolve().parent / "primitives"
+"""Models of the primitives that netlists instantiate."""
 WORK = Path(__file__).resolve().parent.parent / "work" / "rtl_tests"
 # only the top's ports are public: with every signal, as the runner's own build has it, the C++ is
 # five times as long
@@ -160,12 +164,16 @@ def run_bench(
     *,
     files: Mapping[str, str] | None = None,
     rewrite: Callable[[Path], None] | None = None,
+    modules: Mapping[str, str] | None = None,
+    macros: Sequence[str] = (),
 ) -> Path:
     """Build the cases of ``unit`` and run the cocotb tests of ``module`` on them.
 
     ``files`` are put into the simulation's working directory (ROM contents), which is
     returned.  ``rewrite`` may replace the top in that folder by something of the same
-    behaviour, which need not be free of warnings.  Fails the pytest test with the list of
+    behaviour, which need not be free of warnings.  ``modules`` (file name -> text) are found
+    before those of the templates.  ``macros`` are defined.  Fails the pytest test with the
+    list of
     the cocotb tests that failed.
     """
     require_simulator()
@@ -173,7 +181,9 @@ def run_bench(
 
     text = top_text(cases)
     rtl = resources.path("templates/rtl")
-    digest = _digest([text, *_FLAGS, *_MAKE, *(path.read_text() for path in sorted(rtl.glob("xh_*.sv")))])
+    own = dict(sorted((modules or {}).items()))
+    sources = [path.read_text() for path in (*sorted(rtl.glob("xh_*.sv")), *sorted(PRIMITIVES.glob("*.sv")))]
+    digest = _digest([text, *own, *own.values(), *macros, *_FLAGS, *_MAKE, *sources])
     build = WORK / f"{unit}-{digest}"
     with _locked(WORK / f"{unit}.lock"), _environment():
         for old in WORK.glob(f"{unit}-*"):
@@ -187,7 +197,10 @@ def run_bench(
             (build / f"{TOP}.sv").write_text(text)
             if rewrite is not None:
                 rewrite(build)
-            _compile(unit, build, rtl, () if rewrite is None else ("-Wno-fatal",))
+            for name, content in own.items():
+                (build / name).write_text(content)
+            flags = [*([f"-I{build}"] if own else []), f"-I{PRIMITIVES}", *(f"+define+{m}" for m in macros)]
+            _compile(unit, build, rtl, flags if rewrite is None else [*flags, "-Wno-fatal"])
         results = build / "results.xml"
         run_log = build / "run.log"
         # an earlier run's results must not speak for this one

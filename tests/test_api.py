@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -139,10 +140,11 @@ def test_frames(model: xnorhw.Model, tmp_path: Path) -> None:
 
 def test_folding_comes_back(model: xnorhw.Model, small_build: Path, tmp_path: Path) -> None:
     again = model.build("pynq-z2", tmp_path / "a", folding=small_build / "folding.json", verify="none")
-    assert again.plan == xnorhw.Build(small_build).plan
+    # a folding that was given is not proved to be the best
+    assert again.plan == dataclasses.replace(xnorhw.Build(small_build).plan, proof=None)
     tree = json.loads((small_build / "folding.json").read_text())
     for layer in tree["layers"].values():
-        layer.update(pe=1, simd=1)
+        layer.update(pe=1, simd=1, memory="auto")
     (tmp_path / "small.json").write_text(json.dumps(tree))
     small = model.build("pynq-z2", tmp_path / "b", folding=str(tmp_path / "small.json"), verify="none")
     assert {(x.pe, x.simd) for x in small.plan.layers} == {(1, 1)}

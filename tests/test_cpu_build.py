@@ -87,4 +87,6 @@ def test_on_the_command_line(model, tmp_path, capsys):
     assert done.code == 0 and "For the CPU alone" in done.out
     np.save(tmp_path / "x.npy", frames)
     assert json.loads(called(capsys, "run", out, tmp_path / "x.npy", "--json").out)["on"] == "c"
-    refused(called(capsys, "build", "--board", "cpu", path, "-o", out, "--clock", "50"), "no clock")
+    for option in (("--clock", "50"), ("--trim-fifos",)):
+        done = called(capsys, "build", "--board", "cpu", path, "-o", out, *option)
+        refused(done, "no clock", "no FIFOs")

@@ -25,6 +25,7 @@ from xnorhw.ir.errors import XnorhwError
 from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import IntGraph, MaxPool, Product, Threshold
 from xnorhw.nn import zoo
+from xnorhw.plan.model import Memory
 
 SIGN = Levels(1, "sign")
 LeNet = tuple[IntGraph, dict[str, Values]]
@@ -169,10 +170,10 @@ def test_the_first_board_that_holds_a_small_design(outputs: int, board: str) -> 
     graph, x = network((2048, 1, 1), [Conv(outputs, (1, 1), codes=SIGN), Conv(4, (1, 1))], frames=1)
     case = planned(graph, x)
     assert case.board == board
-    layer = case.plan.layers[0]
-    lanes = layer.pe * layer.simd
-    assert lanes >= 2048 * outputs / max(2000, (2048 + 4) * outputs / 1024)
-    assert case.plan.figures.lanes < 1.6 * 1024
+    wanted = max(2000, (2048 + 4) * outputs / 1024)
+    assert case.plan.figures.cycles_per_frame <= wanted
+    # more lanes than that takes are those whose weights take fewer of the board's LUTs than of its blocks
+    assert case.plan.figures.lanes < 1.6 * 1024 or case.plan.layers[0].memory is not Memory.BLOCK
     if outputs > 64:
         # millions of weights as numbers that a C++ compiler knows
         assert all(layer.simd <= 64 for layer in case.plan.layers)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from tests.plan.full_cases import first_and_last
 from xnorhw.board import load_board
 from xnorhw.emit.report import FullLayer, Report, make_report, report_json, report_text
 from xnorhw.emit.report_page import report_html
-from xnorhw.emit.store import read_build
+from xnorhw.emit.store import plan_bytes, read_build
 from xnorhw.emit.svg import Bar, Stage, bars, pipeline
+from xnorhw.emit.trimmed import trimmed_text
 from xnorhw.ir.int_graph import FullProduct, IntGraph, Product
 from xnorhw.plan.ends import Ends, placed, plan_ends
 from xnorhw.plan.model import Plan
+from xnorhw.plan.trim import least_depths, with_depths
 
 ORDER = ("golden", "rom", "c", "hls", "rtl")
 VOID = {"meta", "br", "link", "img", "hr", "input"}
@@ -102,12 +105,15 @@ def test_figures_are_the_plans(build: xnorhw.Build, small_build: Path) -> None:
 
 
 def test_rom_bits_are_those_of_the_files(build: xnorhw.Build, small_build: Path) -> None:
-    """The honest total counts what lies in rom/: words times their width."""
-    from xnorhw.plan.model import StartRom, WeightRom
+    """The honest total counts what lies in rom/, words times their width, and what is built into adders."""
+    from xnorhw.plan.model import Memory, StartRom, WeightRom
 
     bits = 0
     for unit in build.plan.units:
         if isinstance(unit, WeightRom | StartRom):
+            if isinstance(unit, WeightRom) and unit.memory is Memory.LEAF:
+                bits += unit.width * unit.depth
+                continue
             # the emitters put a prefix before the plan's name for the file
             (path,) = (small_build / "rom").glob(
                 f"*{unit.file.removesuffix('.mem').removeprefix('accel')}.mem"
@@ -161,6 +167,21 @@ def test_names_are_escaped(model: xnorhw.Model, build: xnorhw.Build) -> None:
 def test_rounding_dependent_channels_are_listed(model: xnorhw.Model, build: xnorhw.Build) -> None:
     text = Page(page(model, build, None, rounding_dependent=(("3", 5), ("3", 2)))).text
     assert "3[5], 3[2]" in text
+
+
+def test_trimmed_buffers_are_listed(model: xnorhw.Model, build: xnorhw.Build, tmp_path: Path) -> None:
+    plan = with_depths(build.plan, least_depths(build.plan))
+    report = make_report(build.graph, plan, 1)
+    assert report.to_json()["trimmed"]["buffers"] == [
+        {"name": t.name, "planned": t.planned, "depth": t.depth} for t in plan.trimmed
+    ]
+    assert "trimmed" not in build.report.to_json() and "rings and FIFOs" not in report_text(build.report)
+    for text in (report_text(report), Page(page(model, build, None, trimmed=plan.trimmed)).text.lower()):
+        assert trimmed_text(plan.trimmed).lower() in text.lower()
+    # what a build keeps of it can be read again
+    folder = shutil.copytree(build.folder, tmp_path / "out")
+    (folder / "plan.json").write_bytes(plan_bytes(plan))
+    assert read_build(folder).plan == plan
 
 
 def test_bars_are_to_scale() -> None:

@@ -37,16 +37,18 @@ class Network:
 NO_WINDOW = "some of its windows lie wholly on padding"
 
 
-def planned(made: dict[str, tuple[IntGraph, Values] | None]) -> list[Network]:
+def planned(
+    made: dict[str, tuple[IntGraph, Values] | None], board_name: str = "zcu104", dsps: int = 0
+) -> list[Network]:
     """The networks with a random folding each, but for those whose windows lie on padding alone."""
-    board = load_board("zcu104")
+    board = load_board(board_name)
     found = []
     for number, (name, case) in enumerate(made.items()):
         if case is None:
             continue
         graph, x = case
         try:
-            plan = make_plan(graph, board, folding=random_folding(graph, number))
+            plan = make_plan(graph, board, folding=random_folding(graph, number, dsps))
         except ModelError as error:
             if NO_WINDOW not in error.reason:
                 raise

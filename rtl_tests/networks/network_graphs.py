@@ -14,7 +14,9 @@ from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.ir.int_graph import IntGraph, IntNode, MaxPool, Product, Tensor, Term, Threshold
 from xnorhw.ir.types import BIPOLAR, type_for_range
 from xnorhw.plan import Folding, LayerFolding, PoolFolding
-from xnorhw.plan.geometry import legal_pe, legal_simd, legal_taps
+from xnorhw.plan.columns import column_hindrance, packed_pes
+from xnorhw.plan.fabric import Fabric
+from xnorhw.plan.geometry import layer_shape, legal_pe, legal_simd, legal_taps
 from xnorhw.plan.stages import chip_layers
 
 __all__ = ["Conv", "Linear", "Pool", "network", "random_folding", "random_layers", "random_network"]
@@ -169,17 +171,23 @@ def random_network(seed: int, frames: int = 4) -> tuple[IntGraph, Values]:
     return network(shape, random_layers(rng, shape, bits), seed=seed, frames=frames, bits=bits, signed=signed)
 
 
-def random_folding(graph: IntGraph, seed: int) -> Folding:
-    """A random legal folding: PE and SIMD that divide and that do not, both memories."""
-    rng = np.random.default_rng(seed)
+def random_folding(graph: IntGraph, seed: int, dsps: int = 0) -> Folding:
+    """A random legal folding: PE and SIMD that divide and that do not, both memories.
+
+    ``dsps``: where codes meet binary weights, up to so many DSPs a layer add them, on 7 series.
+    """
+    rng, columns = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     layers, pools = [], []
     for layer in chip_layers(graph):
         simd = int(rng.choice(np.array(legal_simd(layer))))
         pe = int(rng.integers(1, layer.outputs + 1))
         if layer.groups > 1:
             pe = int(rng.choice(np.array(legal_pe(layer))))
-        layers.append(
-            LayerFolding(layer.name, pe, simd, 1, str(rng.choice(np.array(["lut", "block", "auto"]))))
-        )
+        memory = str(rng.choice(np.array(["lut", "block", "auto"])))
+        pes, shape = 0, layer_shape(layer, pe, simd)
+        if dsps and not column_hindrance(layer, shape, Fabric("xc7")):
+            packed = packed_pes(layer.act_bits, layer.act.signed, simd)
+            pes = int(columns.integers(0, min(pe, dsps // simd * packed) + 1))
+        layers.append(LayerFolding(layer.name, pe, simd, 1, memory, dsp_pes=pes))
         pools += [PoolFolding(p.name, int(rng.choice(np.array(legal_taps(p))))) for p in layer.pools]
     return Folding(tuple(layers), tuple(pools))

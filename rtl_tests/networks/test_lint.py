@@ -8,24 +8,28 @@ from pathlib import Path
 import pytest
 
 from rtl_tests.networks.network_graphs import random_folding, random_network
-from rtl_tests.runner import require_simulator
+from rtl_tests.runner import PRIMITIVES, require_simulator
 from tests.plan.graph_networks import CASES
+from tests.plan.test_memories import wide, wide_folding
 from xnorhw.board import load_board
 from xnorhw.emit import rom, rtl, sim
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.plan import make_plan
+from xnorhw.plan import Folding, make_plan
 from xnorhw.sim.tools import verilator_environment
 
-BENCH = ("xh_probe.sv", "xh_monitor.sv", "accel_monitors.sv", "xh_bench.sv")
+BENCH = ("xh_monitor.sv", "accel_monitors.sv", "accel_traffic.sv", "xh_bench.sv")
 
 
-def _check(graph: IntGraph, seed: int, folder: Path) -> None:
-    plan = make_plan(graph, load_board("pynq-z2"), folding=random_folding(graph, seed))
+def _check(graph: IntGraph, seed: int, folder: Path, folding: Folding | None = None) -> None:
+    plan = make_plan(graph, load_board("pynq-z2"), folding=folding or random_folding(graph, seed))
     for path, text in {**rtl.files(plan, seed), **rom.files(plan, graph), **sim.files(plan, seed)}.items():
         (folder / Path(path).name).write_text(text, encoding="utf-8", newline="\n")
-    for top, more in (("accel", ()), ("xh_bench", BENCH)):
+    # the benches under cocotb, and as the compiled bench is built
+    compiled = ("+define+XH_COLLECT", "+define+XH_COUNTONES")
+    for top, more in (("accel", ()), ("xh_bench", BENCH), ("xh_bench", (*compiled, *BENCH))):
         done = subprocess.run(
-            ["verilator", "--lint-only", "-Wall", "--no-timing", "-F", "files.f", *more, "--top-module", top],
+            ["verilator", "--lint-only", "-Wall", "--no-timing", "-y", str(PRIMITIVES), "-F", "files.f"]
+            + [*more, "--top-module", top],
             cwd=folder,
             env=verilator_environment(),
             capture_output=True,
@@ -47,3 +51,8 @@ def test_no_warning(seed: int, tmp_path: Path) -> None:
 def test_no_warning_where_there_are_branches(name: str, tmp_path: Path) -> None:
     require_simulator()
     _check(CASES[name]()[0], 1, tmp_path)
+
+
+def test_no_warning_where_block_roms_are_in_parts(tmp_path: Path) -> None:
+    require_simulator()
+    _check(wide(), 1, tmp_path, wide_folding("mixed", "mixed", "tall"))

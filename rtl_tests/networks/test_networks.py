@@ -37,9 +37,18 @@ NETWORKS = {
     ),
     # more results than input
     "many sums": lambda: network((2, 5, 5), [Conv(7, pads=ALL)], seed=4, bits=2, frames=3),
+    # whole windows, read in parts while the one before is held; codes whose sums of pairs PEs share
+    "held windows": lambda: network(
+        (2, 7, 6), [Conv(8, pads=ALL), Conv(6), Linear(4)], seed=5, bits=8, signed=True
+    ),
     **{f"random {seed}": lambda seed=seed: random_network(seed) for seed in (11, 12, 13, 14)},
 }
-BY_HAND = {"linear": [(1, 8)], "trailing rows": [(2, 5)], "many sums": [(3, 2)]}
+BY_HAND = {
+    "linear": [(1, 8)],
+    "trailing rows": [(2, 5)],
+    "many sums": [(3, 2)],
+    "held windows": [(2, 18), (1, 72), (1, 12)],
+}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ REPEATS = 4
 FOLDINGS = (
     "PE that does not divide", "PE = 1", "PE = all channels", "SIMD that does not divide", "SIMD < C",
     "SIMD = 1", "SIMD spans taps", "SIMD = the whole window", "pool taps one a word", "pool taps all a word",
-    "weights in LUTs", "weights in block ROM",
+    "weights in adders", "weights in LUTs", "weights in block ROM",
 )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def draw_subset() -> Subset:
         coverage.add(checked)
         coverage.rows.update(rows)
         for layer in plans[-1].layers:
+            coverage.rows["weights in adders"] += layer.memory is Memory.LEAF
             coverage.rows["weights in LUTs"] += layer.memory is Memory.LUT
             coverage.rows["weights in block ROM"] += layer.memory is Memory.BLOCK
     torch.set_num_threads(threads)

@@ -59,7 +59,7 @@ def test_every_tensor_is_goldens(campaign: Campaign, record_property: Callable[[
         waited: Counter[str] = Counter()
         starved: Counter[str] = Counter()
         for stalls in both_stalls(plan):
-            run = campaign.model.run_compiled(index, frames, campaign.work, stalls=stalls)
+            run = campaign.model.run_compiled(index, frames, campaign.work, stalls=stalls, activity=True)
             assert_equal("rtl", checked, plan, run.streams, run.results)
             assert run.registers["FRAMES_OUT"] == len(run.results)
             assert run.registers["ERRORS"] == 0

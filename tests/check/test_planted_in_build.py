@@ -258,3 +258,32 @@ def test_one_folding(verify_output: Callable[[Path], str], build: Path) -> None:
     edit_word(build, rom_file(stored, "conv2", "weights"), swap)
     output = verify_output(build)
     assert "error: conv2:" in output and f"tensor sign2, channel {channel}," in output
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda t: re.sub(r"(64'h[0-9A-F]{15})[0-9A-F]", r"\g<1>5", t, count=1), "not the sum of its inputs"),
+        (lambda t: t.replace("weight_i[2]", "weight_i[1]"), "weight_i|used twice|w1|different lanes"),
+        (lambda t: re.sub(r"  LUT6_2 [^\n]*\n", "", t, count=1), "nothing drives"),
+    ],
+    ids=["a bit of a table", "a wire", "a missing LUT"],
+)
+def test_a_count_that_is_none(
+    edit: Callable[[str], str], said: str, build: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Simulation counts by another text: the netlist's own proof is what finds it."""
+    (path,) = (build / "rtl").glob("xh_popcount_5_*.sv")
+    text = path.read_text()
+    assert edit(text) != text
+    path.write_text(edit(text))
+    assert run_verify(build) == 1
+    message = capsys.readouterr().err
+    assert f"rtl/{path.name}" in message and re.search(said, message), message
+
+
+def test_the_choice_among_counts_is_the_builds(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = build / "rtl" / "xh_popcount.sv"
+    path.write_text(path.read_text().replace("i_count (.clk_i", "i_count(.clk_i", 1))
+    assert run_verify(build) == 1
+    assert "xh_popcount.sv" in capsys.readouterr().err

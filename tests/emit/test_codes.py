@@ -65,6 +65,7 @@ def test_tables_feed_what_makes_codes() -> None:
     requant = instance(text, "xh_requant", "l0_requant")
     assert requant["f_data_i"] == "l0_requant_factors_data"
     assert (requant["SHIFT"], requant["LOW"], requant["HIGH"], requant["OUT_BITS"]) == ("12", "0", "255", "8")
+    # of so few words, no column is a LUT by name
     rom_ports = instance(text, "xh_weight_rom", "l0_requant_table")
     assert rom_ports["m_data_o"] == "l0_requant_factors_data"
     assert rom_ports["FILE"] == '"accel_l0_requant_table.mem"'
@@ -142,7 +143,7 @@ def test_a_table_by_hand() -> None:
 @pytest.mark.parametrize("name", ["multiplications", "bases", "averages"])
 def test_a_flipped_bit_of_a_memory_is_found(name: str, tmp_path: Path) -> None:
     plan, graph = made(name)
-    write(rom.files(plan, graph), tmp_path)
+    write({**rtl.files(plan, HASH), **rom.files(plan, graph)}, tmp_path)
     stored = cast(Any, SimpleNamespace(plan=plan, graph=graph, folder=tmp_path))
     clean = check_memories(stored)
     assert clean.mismatches == 0 and clean.values > 0

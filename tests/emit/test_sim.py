@@ -23,15 +23,16 @@ def test_folder_holds_all_that_it_needs(plan: Plan) -> None:
     assert sorted(sim.files(plan, HASH)) == [
         "sim/Makefile",
         "sim/accel_monitors.sv",
+        "sim/accel_traffic.sv",
         "sim/bench.cpp",
         "sim/bench.json",
         "sim/bench.py",
         "sim/device.cpp",
         "sim/run.py",
         "sim/xh_bench.sv",
+        "sim/xh_collect.h",
         "sim/xh_dma.h",
         "sim/xh_monitor.sv",
-        "sim/xh_probe.sv",
     ]
 
 
@@ -59,10 +60,17 @@ def test_description(plan: Plan) -> None:
     assert tree["streams"] == [fc]
 
 
-def test_every_stream_is_probed_and_observed_ones_monitored(plan: Plan) -> None:
-    text = sim.files(plan, HASH)["sim/accel_monitors.sv"]
+def test_every_stream_is_counted_and_observed_ones_monitored(plan: Plan) -> None:
+    files = sim.files(plan, HASH)
+    text = files["sim/accel_monitors.sv"]
     assert text.count("xh_monitor #(") == 1
-    assert text.count("xh_probe #(") == len(plan.edges) + sum(bool(e.storage.depth) for e in plan.edges)  # type: ignore[union-attr]
+    traffic = files["sim/accel_traffic.sv"]
+    wires = len(plan.edges) + sum(bool(e.storage.depth) for e in plan.edges)  # type: ignore[union-attr]
+    assert traffic.count("xh_wire(network, ") == wires
+    # a port each, and its bit in the call of its group; the others are zero
+    assert traffic.count("_valid,\n") + traffic.count("_valid\n") == 2 * wires
+    assert traffic.count("xh_traffic(\n          network") == -(-wires // 32)
+    assert traffic.count(f"{-wires % 32}'b0") == 2
     assert '.NAME ("accel_fc")' in text and "valid_i(pixel_converter_in_valid)" in text
 
 

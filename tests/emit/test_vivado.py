@@ -22,7 +22,7 @@ from xnorhw.ir.geometry import Pads
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.registers import REGISTERS
 from xnorhw.plan import make_plan
-from xnorhw.plan.model import Plan
+from xnorhw.plan.model import Memory, Plan, WeightRom
 
 VENDOR = Path(__file__).resolve().parent.parent / "vendor"
 DELIVERED = ("accel.bit", "accel.hwh", "timing.json", "utilisation.json")
@@ -155,7 +155,9 @@ def test_a_network_with_every_unit_builds(tmp_path: Path) -> None:
     done = run(folder, base(plan, board))
     assert (done.code, done.record["broken"], done.delivered) == (0, [], DELIVERED), done.said
     core = (folder / "rtl" / "accel_core.sv").read_text()
-    stages = [f"{unit.name}".replace(".", "_") for unit in plan.units]
+    # weights that are built into adders are no stage of their own
+    inside = {u.name for u in plan.units if isinstance(u, WeightRom) and u.memory is Memory.LEAF}
+    stages = [f"{unit.name}".replace(".", "_") for unit in plan.units if unit.name not in inside]
     assert len(stages) > 8
     settings = (folder / "vivado" / "settings.tcl").read_text()
     for stage in stages:

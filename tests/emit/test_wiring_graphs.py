@@ -175,7 +175,8 @@ def test_wide_lanes_are_cut_in_front_of_every_input() -> None:
     narrow = replace(unit, in_bits=(unit.in_bits[0], unit.in_bits[1] - 2))
     changed = replace(plan, units=tuple(narrow if u.name == name else u for u in plan.units))
     net = netlist(changed, "accel")
-    assert [bool(net.links[i].narrow) for i in edges] == [False, True]
+    links = {link.get: link for link in net.links}
+    assert [bool(links[f"{name}_in{i}"].narrow) for i in range(2)] == [False, True]
     text = core(changed)
     assert parts(instance(text, "xh_add", name)["s_data_i"]) == [f"{name}_in1_codes", f"{name}_in0_data"]
     bits = plan.edges[edges[1]].stream.bits

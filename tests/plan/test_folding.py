@@ -51,7 +51,8 @@ def test_a_plan_comes_back_from_its_own_folding(target: float | None) -> None:
     board = load_board("pynq-z2")
     plan = make_plan(GRAPH, board, target_fps=target)
     folding = read_folding(write_folding(folding_of(plan), GRAPH))
-    assert make_plan(GRAPH, board, folding=folding) == plan
+    # what the search proved is no part of what it found
+    assert make_plan(GRAPH, board, folding=folding) == replace(plan, proof=None)
 
 
 def entry(**changes: Any) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def test_a_target_met_exactly_is_met() -> None:
 
 def test_no_faster_than_the_edges() -> None:
     """64 bytes in, 10 results out: 8 beats; more units would only wait."""
-    plan = make_plan(network((1, 8, 8), [Linear(32), Linear(10)], code(8, True)), load_board("zcu104"))
+    graph = network((1, 8, 8), [Linear(32), Linear(10)], code(8, True))
+    plan = make_plan(graph, load_board("zcu104"), goal="area")
     assert plan.figures.cycles_per_frame == plan.input_frame.beats == 8
     assert max(x.work_cycles for x in plan.layers) == 8
 
@@ -94,7 +95,7 @@ def test_no_faster_than_the_edges() -> None:
 def test_a_rate_out_of_reach_names_the_best() -> None:
     best = make_plan(street_view(), BOARD).figures.fps
     with pytest.raises(FitError) as caught:
-        make_plan(street_view(), BOARD, target_fps=20_000.0)
+        make_plan(street_view(), BOARD, target_fps=60_000.0)
     assert caught.value.module == "pynq-z2"
     assert "LUTs" in caught.value.reason
     words = caught.value.remedy.split()
@@ -133,11 +134,11 @@ def test_a_folding_that_does_not_fit_says_by_how_much() -> None:
     folding = Folding(
         (LayerFolding("layer0", 32, 9), LayerFolding("layer1", 48, 288), LayerFolding("layer3", 10, 48))
     )
-    tiny = replace(BOARD, budget=Budget(30000, 60000, 10), shell=Budget(5000, 7000, 5))
+    tiny = replace(BOARD, budget=Budget(15000, 60000, 10), shell=Budget(5000, 7000, 5))
     with pytest.raises(FitError) as caught:
         make_plan(graph, tiny, folding=folding)
     need = make_plan(graph, load_board("zcu104"), folding=folding).figures.resources.lut
-    assert f"{need:,.0f} LUTs, {need - 25000:,.0f} more" in caught.value.reason
+    assert f"{need:,.0f} LUTs, {need - 10000:,.0f} more" in caught.value.reason
     assert "smaller pe and simd" in caught.value.remedy
 
 

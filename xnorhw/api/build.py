@@ -135,20 +135,23 @@ class Build:
         return verdict
 
     def synthesise(
-        self, tool: Literal["vitis", "vivado"], *, progress: Progress | None = None
+        self, tool: Literal["vitis", "vivado", "yosys"], *, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Run Vitis HLS or Vivado on the build; write its figures into the report; those of all tools.
+        """Run a synthesis tool on the build; write its figures into the report; those of all tools.
 
         "vitis": C synthesis of the HLS core.  "vivado": the bitstream with the RTL core, into
-        pynq/.  Takes minutes to hours.  Raises ToolError where the tool is missing, too old,
+        pynq/.  Takes minutes to hours.  "yosys": the cells that the RTL maps to, unit by unit, in
+        minutes.  Raises ToolError where the tool is missing, too old, does not know the device,
         fails or leaves an unknown report, VerifyError where a loop's II is not 1 or the slack
-        is negative; then the report has nothing of this tool.
+        is negative; then the report has nothing of this tool, but for yosys, whose last figures
+        follow from the same files and stay.
         """
         from xnorhw import synth
 
         _, run = synthesis_tool(tool)
-        # older figures must not stand for what may fail now
-        synth.write_synthesis(self.folder, tool, None)
+        if tool != "yosys":
+            # older figures must not stand for what may fail now
+            synth.write_synthesis(self.folder, tool, None)
         try:
             found: synth.Synthesis = run(self.folder, self.plan, progress=progress)
             tree = synth.write_synthesis(self.folder, tool, found)
@@ -189,9 +192,10 @@ def synthesis_tool(name: str) -> tuple[Callable[[Path], Any], Callable[..., Any]
     tools: dict[str, tuple[Callable[[Path], Any], Callable[..., Any]]] = {
         "vitis": (synth.require_vitis, synth.run_vitis),
         "vivado": (synth.require_vivado, synth.run_vivado),
+        "yosys": (synth.require_yosys, synth.run_yosys),
     }
     if name not in tools:
-        raise ModelError(f"there is no tool {name!r}", module="synth", remedy=f"Take {' or '.join(tools)}")
+        raise ModelError(f"there is no tool {name!r}", module="synth", remedy=f"Take {', '.join(tools)}")
     return tools[name]
 
 

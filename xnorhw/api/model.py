@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import importlib.metadata
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +29,9 @@ from xnorhw.ir.errors import FitError, ModelError
 from xnorhw.ir.float_graph import FloatGraph
 from xnorhw.ir.grid import off_grid
 from xnorhw.ir.int_graph import IntGraph
-from xnorhw.plan import Ends, Folding, placed, plan_ends, read_folding
-from xnorhw.plan.model import Plan
+from xnorhw.plan import Ends, Folding, Goal, ends_placed, placed, plan_ends, read_folding, trade_off
+from xnorhw.plan.model import Plan, Trade
+from xnorhw.synth import yosys_family
 
 if TYPE_CHECKING:
     from xnorhw.frontends import ModelFile
@@ -39,6 +41,8 @@ __all__ = ["Model"]
 FRAMES = 16
 BENCH_FRAMES = 3
 """Frames that the bench in a build's sim/ has beside it."""
+TRADE_POINTS = 20
+"""Frame rates in the report's picture."""
 
 Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -112,20 +116,33 @@ class Model:
         folding: Folding | str | Path | None = None,
         clock_mhz: float | None = None,
         ends: Ends = "auto",
+        goal: Goal | None = None,
     ) -> Plan:
         """The accelerator that ``build`` would make, with its cost; writes nothing.
 
         The fastest that fits the board, or the smallest that reaches ``target_fps``, or the
         one that ``folding`` (an object or its JSON file) describes.  ``ends``: full-precision
         layers with weights of 8 bits or fewer run on the chip ("chip"), on the host ("host") or
-        where the planner puts them ("auto").  Raises FitError where there is none, BoardError
+        where the planner puts them ("auto").  ``goal``: what is left of the board buys a single
+        frame's latency ("latency", what the fastest does), or the design is the smallest of its rate
+        ("area", what one for ``target_fps`` is).  Raises FitError where there is none, BoardError
         for an unknown board.
         """
         if isinstance(board, str):
             board = load_board(board)
         if isinstance(folding, str | Path):
             folding = _folding_file(folding)
-        return plan_ends(self.integer, board, ends, clock_mhz, folding, target_fps)
+        return plan_ends(self.integer, board, ends, clock_mhz, folding, target_fps, goal)
+
+    def trade_off(self, board: str | Board, *, clock_mhz: float | None = None, ends: Ends = "auto") -> Trade:
+        """What frame rates from past the board's reach down to a thousandth of it would take."""
+        board = load_board(board) if isinstance(board, str) else board
+        try:
+            graph = placed(self.integer, plan_ends(self.integer, board, ends, clock_mhz))
+        except FitError:
+            # what fits nowhere can be swept all the same: it shows by how much
+            graph = ends_placed(self.integer, on_chip=ends == "chip")
+        return trade_off(graph, board, clock_mhz)
 
     def estimate(self, plan: Plan) -> Report:
         """The figures of ``plan`` as the report of a build has them."""
@@ -141,22 +158,26 @@ class Model:
         folding: Folding | str | Path | None = None,
         clock_mhz: float | None = None,
         ends: Ends = "auto",
+        goal: Goal | None = None,
         verify: Literal["none", "golden", "full"] = "golden",
-        synth: Literal["vitis", "vivado"] | None = None,
+        synth: Literal["vitis", "vivado", "yosys"] | None = None,
         frames: int = FRAMES,
+        trim_fifos: bool = False,
         approximate: bool = False,
         force: bool = False,
         progress: Progress | None = None,
     ) -> Build:
         """Write the accelerator into the folder ``out`` and verify it; ``synth``: see ``Build.synthesise``.
 
-        ``target_fps``, ``folding``, ``clock_mhz``, ``ends``: see ``plan``.
+        ``target_fps``, ``folding``, ``clock_mhz``, ``ends``, ``goal``: see ``plan``.
 
         ``frames`` are kept for verification: the model's own samples first, then seeded
         random ones.  A folder that holds anything but an untouched build is left alone;
-        ``force`` replaces a build with files edited or added.  ``approximate`` rounds the weights
-        of full-precision layers that ``snap`` has not put on their grid; the share of decisions
-        that this changes is measured by the verification and heads the report.
+        ``force`` replaces a build with files edited or added.  ``trim_fifos`` simulates the design and
+        makes its rings and FIFOs as short as they may be at the same rate and latency.
+        ``approximate`` rounds the weights of full-precision layers that ``snap`` has not put on
+        their grid; the share of decisions that this changes is measured by the verification and
+        heads the report.
         Raises XnorhwError.
 
         The board "cpu" stands for no accelerator: a build of the C alone, which any network has
@@ -177,9 +198,11 @@ class Model:
                 folding=folding,
                 clock_mhz=clock_mhz,
                 ends=ends,
+                goal=goal,
                 verify=verify,
                 synth=synth,
                 frames=frames,
+                trim_fifos=trim_fifos,
                 force=force,
                 progress=progress,
             )
@@ -189,12 +212,14 @@ class Model:
             )
         target = Path(out).resolve()  # it may be the working directory, which a rename takes away
         used = Path(folding) if isinstance(folding, str | Path) else None
-        asked = (synth, folding, target_fps, clock_mhz, ends)
-        if board == CPU and asked != (None, None, None, None, "auto"):
+        asked = (synth, folding, target_fps, clock_mhz, goal, ends, trim_fifos)
+        if board == CPU and asked != (None, None, None, None, None, "auto", False):
             raise ModelError(
-                "a build for the CPU alone has no clock, no folding, no ends and nothing to synthesise",
+                "a build for the CPU alone has no clock, no folding, no goal, no ends, no FIFOs and nothing "
+                "to synthesise",
                 module="cpu",
-                remedy="Leave --clock, --folding, --target-fps, --ends and --synth out, or build for a board",
+                remedy="Leave --clock, --folding, --target-fps, --for, --ends, --trim-fifos and --synth out, "
+                "or build for a board",
             )
         # what can be refused at once is refused before the work
         build_folder.check_target(target, force=force, used=used)
@@ -209,8 +234,16 @@ class Model:
         clock.step("search thresholds")
         graph = self.integer
         clock.step("plan")
-        plan = self.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends)
+        plan = self.plan(
+            board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends, goal=goal
+        )
+        if synth == "yosys":
+            yosys_family(plan)
         graph = placed(graph, plan)
+        if trim_fifos:
+            plan = _trimmed(plan, graph, clock)
+        clock.step("look at other rates")
+        plan = dataclasses.replace(plan, trade=trade_off(graph, board, clock_mhz, TRADE_POINTS))
         if clock_mhz is not None and plan.clock_mhz != clock_mhz:
             clock.step(f"clock {plan.clock_mhz:g} MHz: the board cannot make {clock_mhz:g}")
         clock.step("run the golden model")
@@ -257,7 +290,7 @@ class Model:
         verify: Literal["none", "golden", "full"],
         clock: _Clock,
         *,
-        synth: Literal["vitis", "vivado"] | None = None,
+        synth: Literal["vitis", "vivado", "yosys"] | None = None,
         force: bool,
         used: Path | None,
     ) -> Build:
@@ -322,6 +355,17 @@ def _folding_file(path: str | Path) -> Folding:
             remedy="Start from the folding.json that a build writes",
         ) from None
     return read_folding(text, str(path))
+
+
+def _trimmed(plan: Plan, graph: IntGraph, clock: _Clock) -> Plan:
+    """``plan`` with buffers as deep as a simulation says that they must be."""
+    from xnorhw.sim.buffers import trim
+
+    with tempfile.TemporaryDirectory(prefix="xnorhw-") as work:
+        trimming = trim(plan, graph, Path(work), clock.step)
+    if trimming.kept:
+        clock.step(f"rings and FIFOs stay as planned: {trimming.kept}")
+    return trimming.plan
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

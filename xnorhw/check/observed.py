@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xnorhw.emit.sim import observed_edges
 from xnorhw.emit.store import StoredBuild
-from xnorhw.pack import pack_frames, unpack_results, unpack_stream
+from xnorhw.pack import Words, pack_frames, unpack_results, unpack_stream
 
 __all__ = ["Arrays", "frames_of", "observed_names", "observed_tensors"]
 
@@ -32,7 +32,7 @@ def frames_of(stored: StoredBuild, tensors: Mapping[str, npt.NDArray[Any]]) -> n
 
 
 def observed_tensors(
-    stored: StoredBuild, streams: Mapping[str, list[int]], results: npt.NDArray[np.uint8], frames: int
+    stored: StoredBuild, streams: Mapping[str, Words], results: npt.NDArray[np.uint8], frames: int
 ) -> Arrays:
     """The tensors [N, C, H, W] of what a simulation of ``frames`` frames observed.
 
@@ -47,8 +47,15 @@ def observed_tensors(
         words = streams.get(name, [])
         size = edge.stream.words
         whole = len(words) // size * size
-        words = words[:whole] if len(words) <= frames * size else words + [0] * (-len(words) % size)
+        words = words[:whole] if len(words) <= frames * size else _filled(words, -len(words) % size)
         tensors[name] = unpack_stream(edge.stream, words, tensor.shape, tensor.type)
     # the result frame is the output tensor as the host reads it, whatever edge it left on
     tensors[plan.output_tensor] = unpack_results(plan, results, graph.tensor(plan.output_tensor).shape)
     return tensors
+
+
+def _filled(words: Words, more: int) -> Words:
+    """``more`` words of zeros behind the others."""
+    if isinstance(words, list):
+        return words + [0] * more
+    return np.concatenate([words, np.zeros((more, words.shape[1]), np.uint8)])

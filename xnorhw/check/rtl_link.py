@@ -62,7 +62,8 @@ class RtlLink:
         again = {name: np.resize(values, (sent, *values.shape[1:])) for name, values in tensors.items()}
         frames = frames_of(self.stored, again)
         waves = self._waves if steady else None
-        run = run_compiled(self._files, plan, frames, self._work, waves=waves)
+        # cocotb checks the rules of the streams as well, under stalls, where they say more
+        run = run_compiled(self._files, plan, frames, self._work, assertions=False, waves=waves)
         found = observed_tensors(self.stored, run.streams, run.results, sent)
         result = compare("rtl", self._names, again, found, first_frame)
         self._compiled += count

@@ -15,6 +15,7 @@ from xnorhw.check.approximate import measure_approximation
 from xnorhw.check.c_link import CLink
 from xnorhw.check.compare import Comparison, Difference, compare
 from xnorhw.check.consistency import check_folding_is_the_builds, check_model_is_the_builds
+from xnorhw.check.count_modules import check_counts
 from xnorhw.check.hls_link import HlsLink
 from xnorhw.check.hls_memories import check_hls_memories
 from xnorhw.check.memories import LINK as ROM_LINK
@@ -79,6 +80,7 @@ def verify_build(
     memories = Comparison()
     if stored.accelerator is not None:
         check_folding_is_the_builds(stored)
+        check_counts(stored)
         memories = check_memories(stored).beside(check_hls_memories(stored, ROM_LINK))
     file = load_model_file(stored.model)
     evaluator = TorchEvaluator(approximated(file.graph))

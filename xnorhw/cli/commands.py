@@ -154,7 +154,14 @@ def _planning(command: F) -> F:
             help="Where full-precision layers run: on the chip (weights of 8 bits or fewer), on the host, "
             "or where the planner puts them.",
         ),
-        click.option("--target-fps", type=float, metavar="N", help="The smallest design that reaches this."),
+        click.option(
+            "--for",
+            "goal",
+            type=click.Choice(["latency", "area"]),
+            help="What is left of the board buys a single frame's latency, or nothing, and the design is the "
+            "smallest of its rate. Without --target-fps latency, with it area.",
+        ),
+        click.option("--target-fps", type=float, metavar="N", help="A design that reaches this."),
         click.option(
             "--board", required=True, metavar="NAME", help="One of `xnorhw boards`; to build: cpu, too."
         ),
@@ -163,7 +170,9 @@ def _planning(command: F) -> F:
     return command
 
 
-def _one_goal(target_fps: float | None, folding: Path | None) -> None:
+def _one_goal(target_fps: float | None, folding: Path | None, goal: str | None) -> None:
+    if goal is not None and folding is not None:
+        raise click.UsageError("--for and --folding exclude each other: a folding leaves nothing to choose")
     if target_fps is not None and folding is not None:
         raise click.UsageError("--target-fps and --folding exclude each other: a folding fixes the speed")
 
@@ -171,6 +180,9 @@ def _one_goal(target_fps: float | None, folding: Path | None) -> None:
 @cli.command()
 @click.argument("model", type=PATH)
 @_planning
+@click.option(
+    "--sweep", is_flag=True, help="A table of frame rates and what the smallest design of each takes."
+)
 @_options
 def estimate(
     model: Path,
@@ -179,6 +191,8 @@ def estimate(
     folding: Path | None,
     clock_mhz: float | None,
     ends: Any,
+    goal: Any,
+    sweep: bool,
     as_json: bool,
 ) -> None:
     """What MODEL would cost and reach on a board; writes no files.
@@ -187,13 +201,23 @@ def estimate(
     Examples:
         xnorhw estimate --board pynq-z2 digits.pt
         xnorhw estimate --board kv260 --target-fps 100000 digits.pt
+        xnorhw estimate --board pynq-z2 --sweep digits.pt
     """
     from xnorhw import load
     from xnorhw.emit.report import report_text
+    from xnorhw.emit.trade import trade_json, trade_text
 
-    _one_goal(target_fps, folding)
+    _one_goal(target_fps, folding, goal)
     loaded = load(model)
-    plan = loaded.plan(board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends)
+    if sweep:
+        if (target_fps, folding, goal) != (None, None, None):
+            raise click.UsageError("--sweep looks at all rates: leave --target-fps, --folding and --for out")
+        trade = loaded.trade_off(board, clock_mhz=clock_mhz, ends=ends)
+        show(as_json, trade_json(trade), trade_text(trade))
+        return
+    plan = loaded.plan(
+        board, target_fps=target_fps, folding=folding, clock_mhz=clock_mhz, ends=ends, goal=goal
+    )
     report = loaded.estimate(plan)
     show(as_json, report.to_json(), report_text(report))
 
@@ -215,8 +239,14 @@ def estimate(
 )
 @click.option(
     "--synth",
-    type=click.Choice(["vitis", "vivado"]),
-    help="Run the vendor's tool on the result: C synthesis, or the bitstream. Minutes to hours.",
+    type=click.Choice(["vitis", "vivado", "yosys"]),
+    help="Run a tool on the result: C synthesis, the bitstream (minutes to hours), or yosys' count of the "
+    "RTL's LUTs, flip-flops and memories (minutes).",
+)
+@click.option(
+    "--trim-fifos",
+    is_flag=True,
+    help="Simulate the design and make its rings and FIFOs as short as its rate allows. Minutes.",
 )
 @click.option(
     "--approximate",
@@ -232,10 +262,12 @@ def build(
     folding: Path | None,
     clock_mhz: float | None,
     ends: Any,
+    goal: Any,
     out: Path,
     level: Any,
     frames: int,
     synth: Any,
+    trim_fifos: bool,
     approximate: bool,
     force: bool,
     as_json: bool,
@@ -249,7 +281,7 @@ def build(
         xnorhw build --board pynq-z2 --target-fps 50000 --verify full digits.pt
         xnorhw build --board pynq-z2 --folding out/folding.json digits.pt -o out
         xnorhw build --board pynq-z2 --ends chip digits.pt -o out
-        xnorhw build --board pynq-z2 --synth vitis digits.pt -o out
+        xnorhw build --board pynq-z2 --synth yosys digits.pt -o out
         xnorhw build --board cpu resnet.pt -o out
     """
     from xnorhw import load
@@ -257,7 +289,7 @@ def build(
     from xnorhw.emit.report import report_text
     from xnorhw.synth import read_synthesis
 
-    _one_goal(target_fps, folding)
+    _one_goal(target_fps, folding, goal)
     with Progress() as progress:
         built = load(model).build(
             board,
@@ -266,9 +298,11 @@ def build(
             folding=folding,
             clock_mhz=clock_mhz,
             ends=ends,
+            goal=goal,
             verify=level,
             synth=synth,
             frames=frames,
+            trim_fifos=trim_fifos,
             approximate=approximate,
             force=force,
             progress=progress,

@@ -88,7 +88,9 @@ def _tool_lines(tool: dict[str, Any]) -> list[str]:
     used = tool["resources"]
     kinds = (("lut", "LUT"), ("ff", "FF"), ("bram36", "BRAM36"), ("uram", "URAM"), ("dsp", "DSP"))
     lines = [tool["source"], "  ".join(f"{used[kind]:,g} {name}" for kind, name in kinds)]
-    if "wns_ns" in tool:
+    if "units" in tool:
+        lines += _layer_lines(tool)
+    elif "wns_ns" in tool:
         lines.append(
             f"{tool['clock_mhz']:g} MHz, setup slack {tool['wns_ns']:g} ns, hold slack {tool['whs_ns']:g} ns"
         )
@@ -105,6 +107,24 @@ def _tool_lines(tool: dict[str, Any]) -> list[str]:
             rows.append((s["name"], s["layer"], str(s["ii"] or ""), *numbers))
         lines += ["", table(rows, left=2)]
     return lines
+
+
+def _layer_lines(tool: dict[str, Any]) -> list[str]:
+    """What yosys found by layer, beside the formulas."""
+    rows: list[tuple[str, ...]] = [
+        ("layer", "LUT", "formula", "FF", "formula", "BRAM36", "formula", "DSP", "formula")
+    ]
+    for layer in tool["layers"]:
+        pairs = [(layer["resources"][k], layer["formula"][k]) for k in ("lut", "ff", "bram36", "dsp")]
+        counts = [f"{count:,.1f}" if count % 1 == 0.5 else f"{count:,.0f}" for p in pairs for count in p]
+        rows.append((layer["name"] or "(ends)", *counts))
+    shell = tool["shell"]
+    around = f"{shell['lut']:,g} LUT and {shell['ff']:,g} FF"
+    return [
+        f"beside these the registers and the protocol around the network: {around}",
+        "",
+        table(rows, left=1),
+    ]
 
 
 def table(rows: Sequence[tuple[str, ...]], left: int) -> str:

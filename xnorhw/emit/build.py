@@ -36,10 +36,11 @@ HLS_VECTORS = ("input.hex", "result.hex")
 def build_hash(graph: IntGraph, plan: Plan) -> int:
     """The 64-bit number in the registers: the head of SHA-256 over plan, weight image and ABI.
 
-    Why the host has a layer is no part of it: asked for in another way, the same chip has the same number.
+    Why the host has a layer is no part of it, nor what was searched: asked for in another way, the same
+    chip has the same number.
     """
     digest = hashlib.sha256(f"abi {ABI_MAJOR}.{ABI_MINOR}\n".encode())
-    digest.update(plan_bytes(replace(plan, on_host=())))
+    digest.update(plan_bytes(replace(plan, on_host=(), proof=None, trade=None, trimmed=())))
     digest.update(pack.weight_image(plan, graph))
     return int.from_bytes(digest.digest()[:HASH_BYTES], "big")
 

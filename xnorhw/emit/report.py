@@ -7,13 +7,14 @@ verdict beside it (``report_page``), ``simulated``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from xnorhw.emit.folder import json_bytes
+from xnorhw.emit.trimmed import trimmed_json, trimmed_text
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, Product
 from xnorhw.ir.types import type_for_range
@@ -22,8 +23,10 @@ from xnorhw.plan.model import (
     LayerPlan,
     MatrixUnit,
     Plan,
+    Proof,
     Resources,
     StartRom,
+    TrimmedBuffer,
     WeightRom,
 )
 
@@ -33,6 +36,7 @@ __all__ = [
     "Report",
     "Weights",
     "make_report",
+    "proof_text",
     "report_json",
     "report_text",
 ]
@@ -124,6 +128,10 @@ class Report:
     """Full-precision layers that the host runs: no figure here holds their time."""
     full_layers: tuple[FullLayer, ...] = ()
     """Every full-precision layer."""
+    proof: Proof | None = None
+    """How good the folding is; None where it was given."""
+    trimmed: tuple[TrimmedBuffer, ...] = ()
+    """The buffers whose depths a simulation told."""
 
     def to_json(self) -> dict[str, Any]:
         """The tree of report.json."""
@@ -152,6 +160,8 @@ class Report:
             "layers": [_layer_json(layer) for layer in self.layers],
             "on_host": list(self.on_host),
             **full,
+            **({} if self.proof is None else {"proof": vars(self.proof)}),
+            **({"trimmed": trimmed_json(self.trimmed)} if self.trimmed else {}),
             "rounding_dependent": [{"tensor": t, "channel": c} for t, c in self.rounding_dependent],
             "sources": dict.fromkeys((*figures, "shell", "weights", "layers"), SOURCE),
         }
@@ -204,6 +214,8 @@ def make_report(graph: IntGraph, plan: Plan, build_hash: int) -> Report:
         rounding_dependent=tuple((r.tensor, r.channel) for r in graph.rounding_dependent),
         on_host=tuple(layer.name for layer in full if layer.where == "host"),
         full_layers=full,
+        proof=plan.proof,
+        trimmed=plan.trimmed,
     )
 
 
@@ -285,6 +297,25 @@ def report_json(report: Report) -> bytes:
     return json_bytes(report.to_json())
 
 
+def proof_text(proof: Proof, cycles: int) -> str:
+    """How good a folding of ``cycles`` clocks a frame is, in words."""
+    said = []
+    if proof.least_cycles:
+        gap = cycles / proof.least_cycles - 1
+        least = f"no folding that fits takes fewer than {proof.least_cycles:,} cycles"
+        # rounded up: it is a bound
+        said = ["frame rate: proven best" if gap == 0 else f"frame rate: {_bound(gap)} ({least})"]
+    if proof.area_gap is not None:
+        said.append("area: proven least" if proof.area_gap == 0 else f"area: {_bound(proof.area_gap)}")
+    else:
+        said.append("the rest of the board was spent on latency")
+    return "; ".join(said)
+
+
+def _bound(gap: float) -> str:
+    return f"within {ceil(1000 * gap) / 10:.1f} % of the bound"
+
+
 def report_text(report: Report) -> str:
     """What ``estimate`` and ``build`` print."""
     bits, dsps = report.weights.integer_bits > 0, any(x.resources.dsp for x in report.layers)
@@ -329,6 +360,8 @@ def report_text(report: Report) -> str:
         f"binary weights: {report.weights.binary_bits / 8:,.0f} bytes, "
         + (f"integer weights: {report.weights.integer_bits / 8:,.0f} bytes, " if bits else "")
         + f"{report.weights.float32_bytes:,} in float32; all ROMs: {report.weights.total_bytes:,} bytes",
+        *([] if report.proof is None else [proof_text(report.proof, report.cycles_per_frame)]),
+        *([trimmed_text(report.trimmed)] if report.trimmed else []),
         "All of these are formulas, not measurements.",
     ]
     on_chip = [f"{x.name} ({x.weight_bits} bits)" for x in report.full_layers if x.where == "chip"]

@@ -12,9 +12,11 @@ from markupsafe import Markup
 from xnorhw import resources
 from xnorhw.emit.diagram import Arrow, Box, diagram
 from xnorhw.emit.pipeline_drawing import pipeline_drawing
-from xnorhw.emit.report import KIND_NAMES, KINDS, Report
+from xnorhw.emit.report import KIND_NAMES, KINDS, Report, proof_text
 from xnorhw.emit.summary import Summary
 from xnorhw.emit.svg import Bar, bars
+from xnorhw.emit.trade import trade_picture
+from xnorhw.emit.trimmed import trimmed_text
 from xnorhw.emit.vivado import BlockDesign
 from xnorhw.ir.errors import FitError
 from xnorhw.ir.int_graph import IntGraph
@@ -59,6 +61,9 @@ def report_html(
             kinds=[(k, KIND_NAMES[k]) for k in KINDS if getattr(report.budget, k)],
             used=report.resources + report.shell,
             pipeline=pipeline_drawing(graph, plan),
+            proof=None if report.proof is None else proof_text(report.proof, report.cycles_per_frame),
+            trimmed=trimmed_text(report.trimmed) if report.trimmed else None,
+            trade=trade_picture(plan),
             cycles=bars(
                 [Bar(x.name, ((x.cycles, "planned"),), marker=x.work_cycles) for x in report.layers],
                 limit=max(unit, report.bound_cycles),
@@ -121,6 +126,7 @@ def _environment() -> jinja2.Environment:
     )
     # half a BRAM36 is a BRAM18; anything else counts in wholes
     environment.filters["count"] = lambda v: f"{v:,.1f}" if v % 1 == 0.5 and v < 10_000 else f"{v:,.0f}"
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["number"] = lambda value: f"{value:,.0f}"
     environment.filters["shape"] = lambda shape: " × ".join(map(str, shape))
     return environment

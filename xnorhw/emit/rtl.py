@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from xnorhw import resources
+from xnorhw.emit import leaf, made_rom, popcount
 from xnorhw.emit.jinja import render
 from xnorhw.emit.wiring import netlist
 from xnorhw.ir.registers import ABI_MAJOR, ABI_MINOR, ERRORS, IDENTITY, REGISTERS
@@ -47,7 +48,8 @@ def files(plan: Plan, build_hash: int, prefix: str = "accel") -> dict[str, str]:
 
     ``build_hash`` is the 64-bit number that the registers BUILD_HASH0 and 1 read.  The
     packaged top is ``<prefix>`` in ``rtl/<prefix>.v``; ``rtl/files.f`` lists the sources in
-    order for Verilator (-F), yosys and Vivado.  The same arguments give the same bytes.
+    order for Verilator (-F), yosys and Vivado.  The modules that hold weights are listed there, and
+    are emitted with the weights (``emit.rom``).  The same arguments give the same bytes.
 
     Raises FitError for a plan the units cannot run, ValueError for one that does not hang
     together.
@@ -66,7 +68,12 @@ def files(plan: Plan, build_hash: int, prefix: str = "accel") -> dict[str, str]:
         abi_major=ABI_MAJOR,
         abi_minor=ABI_MINOR,
     )
-    texts = dict(sorted(texts.items()))
+    # netlists of LUTs in the place of the portable count, where the plan has them
+    texts = dict(sorted((texts | popcount.files(plan)).items()))
+    texts |= leaf.adders(plan, prefix)
+    holding = [f"{u.module}.sv" for u in leaf.leaf_units(plan, prefix)]
+    holding += [f"{name}.sv" for name in made_rom.modules(plan, prefix).values()]
+    below = [*texts, *holding]
     texts[f"{prefix}_core.sv"] = render(
         "rtl/core.sv.j2", name=f"{prefix}_core", plan=plan, net=netlist(plan, prefix)
     )
@@ -81,5 +88,5 @@ def files(plan: Plan, build_hash: int, prefix: str = "accel") -> dict[str, str]:
         ports=PORTS,
     )
     texts[f"{prefix}.v"] = render("rtl/wrapper.v.j2", name=prefix, beat_bits=beat_bits, ports=PORTS)
-    listing = "".join(f"{name}\n" for name in texts)
+    listing = "".join(f"{name}\n" for name in dict.fromkeys([*below, *texts]))
     return {"rtl/files.f": listing, **{f"rtl/{name}": text for name, text in texts.items()}}

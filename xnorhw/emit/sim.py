@@ -13,7 +13,7 @@ import numpy.typing as npt
 from xnorhw import resources
 from xnorhw.emit.jinja import render
 from xnorhw.emit.rtl import PORTS, check_prefix
-from xnorhw.emit.wiring import Link, identifiers, netlist
+from xnorhw.emit.wiring import Link, identifiers, leaf_roms, netlist
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.registers import ABI_MAJOR, ABI_MINOR, ERRORS, IDENTITY, REGISTERS
 from xnorhw.pack import pack_frames, stream_words
@@ -22,6 +22,7 @@ from xnorhw.plan.model import Edge, Plan
 __all__ = [
     "BenchNetwork",
     "bench_files",
+    "edge_links",
     "files",
     "observed_edges",
     "result_frames",
@@ -30,7 +31,10 @@ __all__ = [
     "vectors",
 ]
 
-_STATIC = ("Makefile", "bench.cpp", "bench.py", "device.cpp", "run.py", "xh_dma.h", "xh_probe.sv")
+_STATIC = ("Makefile", "bench.cpp", "bench.py", "device.cpp", "run.py", "xh_collect.h", "xh_dma.h")
+
+_GROUP = 32
+"""Wires that one call tells the bench about."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class _Signal:
 
 
 @dataclass(frozen=True)
+class _Group:
+    """Up to 32 wires, the highest first, and the bits that are left."""
+
+    wires: tuple[str, ...]
+    spare: int
+
+
+@dataclass(frozen=True)
 class _Monitored:
     """An observed stream: the wires to look at and the name of the file it is written to."""
 
@@ -59,6 +71,13 @@ class _Monitored:
     file: str
     wire: str
     width: int
+
+
+def edge_links(plan: Plan, prefix: str = "accel") -> dict[Edge, Link]:
+    """The wires of each edge that has any: weights that are built into adders travel on none."""
+    built_in = {rom.name for rom in leaf_roms(plan).values()}
+    wired = [edge for edge in plan.edges if edge.source not in built_in]
+    return dict(zip(wired, netlist(plan, prefix).links, strict=True))
 
 
 def observed_edges(plan: Plan) -> dict[str, Edge]:
@@ -108,15 +127,20 @@ def _signals(beat_bits: int) -> tuple[_Signal, ...]:
     return tuple(result)
 
 
-def _monitors(plan: Plan, prefix: str) -> str:
-    net = netlist(plan, prefix)
-    by_edge = dict(zip(plan.edges, net.links, strict=True))
+def _monitors(plan: Plan, prefix: str) -> dict[str, str]:
+    by_edge = edge_links(plan, prefix)
     monitored = []
     for tensor, edge in observed_edges(plan).items():
         link = by_edge[edge]
         monitored.append(_Monitored(link.tensor, stream_file(plan, tensor), link.get, link.width))
-    wires = [wire for link in net.links for wire in _wires(link)]
-    return render("sim/monitors.sv.j2", prefix=prefix, monitored=monitored, wires=wires)
+    wires = [wire for link in by_edge.values() for wire in _wires(link)]
+    parts = [wires[i : i + _GROUP] for i in range(0, len(wires), _GROUP)]
+    groups = [_Group(tuple(part[::-1]), _GROUP - len(part)) for part in parts]
+    name = f"sim/{prefix}"
+    return {
+        f"{name}_monitors.sv": render("sim/monitors.sv.j2", prefix=prefix, monitored=monitored, wires=wires),
+        f"{name}_traffic.sv": render("sim/traffic.sv.j2", prefix=prefix, wires=wires, groups=groups),
+    }
 
 
 def _wires(link: Link) -> tuple[str, ...]:
@@ -186,7 +210,7 @@ def bench_files(networks: Sequence[BenchNetwork]) -> dict[str, str]:
     )
     for select, network in enumerate(networks):
         check_prefix(network.prefix)
-        result[f"sim/{network.prefix}_monitors.sv"] = _monitors(network.plan, network.prefix)
+        result |= _monitors(network.plan, network.prefix)
         result[f"sim/{network.prefix}.json"] = _description(network, select)
     return result
 

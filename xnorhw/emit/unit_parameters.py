@@ -114,7 +114,7 @@ def ports_of(unit: Unit) -> tuple[str, ...]:
     if isinstance(unit, AddUnit | ConcatUnit | MultiplyUnit):
         return tuple(_joined(unit))
     if isinstance(unit, MatrixUnit):
-        return "data", "weights", "starts"
+        return ("data", "starts") if unit.leaf else ("data", "weights", "starts")
     if isinstance(unit, LevelUnit):
         return "data", "levels"
     if isinstance(unit, RequantUnit):
@@ -163,6 +163,8 @@ def comment_of(unit: Unit, what: str, turns: str) -> str:
     if isinstance(unit, MatrixUnit):
         end = "thresholds" if unit.thresholded else "sums"
         end = f"weights of {unit.weight_bits} bits, {end}" if unit.full else end
+        end = f"weights in its adders, {end}" if unit.leaf else end
+        end = f"{unit.dsp_pes} PEs in DSPs, {end}" if unit.dsp_pes else end
         return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} {turns}, {end}"
     if isinstance(unit, WeightRom):
         return f"{unit.depth} {what} words of {unit.width} bits"

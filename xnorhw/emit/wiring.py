@@ -48,7 +48,19 @@ from xnorhw.plan.model import (
     Window,
 )
 
-__all__ = ["Instance", "Link", "Netlist", "identifiers", "netlist", "rom_file"]
+__all__ = [
+    "Instance",
+    "Link",
+    "Netlist",
+    "generated",
+    "identifiers",
+    "leaf_module",
+    "part_file",
+    "leaf_roms",
+    "netlist",
+    "rom_file",
+    "rom_module",
+]
 
 INPUT = "input"
 OUTPUT = "output"
@@ -106,10 +118,11 @@ class Instance:
     such port; a table is the levels or the factors of what makes codes of sums), ``sources``
     those into a unit that joins streams, port after port, ``outs`` the links out of it, one but
     for a fork, ``layer`` the product layer it serves (may be "").  ``comment`` says in one
-    line what it does.  ``file`` is a ROM's memory file, ``vector`` a window's pad word, a
-    pool's inversion mask, the numbers of planes, the coefficients of terms or the words of
-    each map that is joined, ``bits`` the width of one of those, ``inputs`` what an adder takes,
-    ``classes`` a start ROM's.
+    line what it does.  ``file`` is a ROM's memory file, ``module`` the generated module of a ROM
+    of LUTs, or of a matrix unit that holds its own weights (its link ``weights`` is None),
+    ``vector`` a window's pad word, a pool's inversion mask, the numbers of planes, the coefficients
+    of terms or the words of each map that is joined, ``bits`` the width of one of those,
+    ``inputs`` what an adder takes, ``classes`` a start ROM's.
     """
 
     unit: Unit
@@ -124,6 +137,7 @@ class Instance:
     sources: tuple[Link, ...]
     outs: tuple[Link, ...]
     file: str = ""
+    module: str = ""
     vector: int = 0
     bits: int = 0
     inputs: Summands = Summands(0, 0, 0, 0, 0)
@@ -173,6 +187,45 @@ def rom_file(prefix: str, rom: WeightRom | StartRom) -> str:
     return f"{prefix}_{stem}.mem"
 
 
+def part_file(prefix: str, rom: WeightRom | StartRom, index: int) -> str:
+    """The bare name of the memory file of a part of a ROM, by its number."""
+    return f"{rom_file(prefix, rom).removesuffix('.mem')}_{index}.mem"
+
+
+def leaf_roms(plan: Plan) -> dict[str, WeightRom]:
+    """The weights that are built into adders, by the name of the matrix unit that adds."""
+    roms = {u.name: u for u in plan.units if isinstance(u, WeightRom) and u.memory is Memory.LEAF}
+    found = {edge.target: roms[edge.source] for edge in plan.edges if edge.source in roms}
+    for target, rom in found.items():
+        unit = plan.unit(target)
+        if not (isinstance(unit, MatrixUnit) and unit.leaf):
+            raise _no_producer(rom)
+    return found
+
+
+def leaf_module(prefix: str, matrix: str) -> str:
+    """The module of the matrix unit with the identifier ``matrix``, whose weights are built in."""
+    return f"{prefix}_{matrix}_leaf"
+
+
+def rom_module(prefix: str, rom: str) -> str:
+    """The module of the ROM with the identifier ``rom`` that has one of its own."""
+    return f"{prefix}_{rom}"
+
+
+def generated(rom: WeightRom | StartRom) -> bool:
+    """Whether a ROM has a module of its own: its columns are LUTs by name, or it is cut into parts."""
+    return rom.luts or (isinstance(rom, WeightRom) and bool(rom.parts))
+
+
+def _no_producer(rom: WeightRom) -> FitError:
+    return FitError(
+        f"weights in memory kind {rom.memory.value!r} have no producer in the RTL",
+        module=rom.name,
+        remedy='choose memory "lut" or "block" in the folding file',
+    )
+
+
 def _depth(edge: Edge) -> int:
     if isinstance(edge.storage, Fifo):
         return edge.storage.depth
@@ -184,12 +237,8 @@ def _depth(edge: Edge) -> int:
 
 
 def _check_unit(unit: Unit) -> None:
-    if isinstance(unit, WeightRom) and unit.memory not in (Memory.LUT, Memory.BLOCK):
-        raise FitError(
-            f"weights in memory kind {unit.memory.value!r} have no producer in the RTL",
-            module=unit.name,
-            remedy='choose memory "lut" or "block" in the folding file',
-        )
+    if isinstance(unit, WeightRom) and unit.memory not in (Memory.LUT, Memory.BLOCK) and not unit.parts:
+        raise _no_producer(unit)
 
 
 def _narrow(stream: Stream, width: int, bits: int, where: str) -> int:
@@ -242,6 +291,11 @@ def _instance(
 ) -> Instance:
     _check_unit(unit)
     kind = next(kind for cls, kind in _KINDS if isinstance(unit, cls))
+    module = ""
+    if isinstance(unit, MatrixUnit) and unit.leaf:
+        kind, module = "leaf", leaf_module(prefix, name)
+    if isinstance(unit, WeightRom | StartRom) and generated(unit):
+        kind, module = "made_rom", rom_module(prefix, name)
     ports = ports_of(unit)
     for port in ports:
         if (unit.name, port) not in into:
@@ -265,6 +319,7 @@ def _instance(
         sources=tuple(into[unit.name, port] for port in ports if re.fullmatch(r"data\d+", port)),
         outs=outs,
         file=rom_file(prefix, unit) if isinstance(unit, WeightRom | StartRom) else "",
+        module=module,
         vector=vector,
         bits=bits,
         inputs=summands_of(unit) if isinstance(unit, AddUnit) else Summands(0, 0, 0, 0, 0),
@@ -288,11 +343,14 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
     ids = identifiers(tuple(unit.name for unit in plan.units))
     if len(ids) != len(plan.units) or {INPUT, OUTPUT} & ids.keys():
         raise ValueError("two units of the plan have one name, or one is called as the core's ports")
+    built_in = {rom.name for rom in leaf_roms(plan).values()}
     links: list[Link] = []
     into: dict[tuple[str, str], Link] = {}
     outof: dict[str, tuple[Link, ...]] = {}
     copies = {unit.name: unit.copies for unit in plan.units if isinstance(unit, ForkUnit)}
     for edge in plan.edges:
+        if edge.source in built_in:
+            continue
         before = outof.get(edge.source, ())
         link = _link(plan, edge, ids, str(len(before)) if edge.source in copies else "")
         if len(before) == copies.get(edge.source, 1) or (edge.target, edge.port) in into:
@@ -319,6 +377,7 @@ def netlist(plan: Plan, prefix: str) -> Netlist:
             "terms of channel groups" if unit.name in in_turn else "channel groups",
         )
         for unit in plan.units
+        if unit.name not in built_in
     )
     if INPUT not in outof or (OUTPUT, "data") not in into:
         raise ValueError("the plan connects no unit to the core's input or output")

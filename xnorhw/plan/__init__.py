@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xnorhw.plan.bound import bound_cycles, layer_bounds
-from xnorhw.plan.ends import Ends, placed, plan_ends
+from xnorhw.plan.ends import Ends, ends_placed, placed, plan_ends
 from xnorhw.plan.folding import (
     Folding,
     LayerFolding,
@@ -13,11 +13,13 @@ from xnorhw.plan.folding import (
     read_folding,
     write_folding,
 )
-from xnorhw.plan.planner import make_plan
+from xnorhw.plan.planner import Goal, make_plan
+from xnorhw.plan.trade import trade_off
 
 __all__ = [
     "Ends",
     "Folding",
+    "Goal",
     "LayerFolding",
     "PoolFolding",
     "bound_cycles",
@@ -25,8 +27,10 @@ __all__ = [
     "folding_of",
     "layer_bounds",
     "make_plan",
+    "ends_placed",
     "placed",
     "plan_ends",
     "read_folding",
+    "trade_off",
     "write_folding",
 ]

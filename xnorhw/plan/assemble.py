@@ -12,6 +12,7 @@ from xnorhw.ir.types import Encoding
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipStage, wire_bits
+from xnorhw.plan.memories import Form
 from xnorhw.plan.model import (
     AbsSumUnit,
     AddUnit,
@@ -51,7 +52,7 @@ class LayerChoice:
     """All that was decided for a layer: ``depth`` and ``ring`` of its window, the same of its pools'.
 
     ``tables`` are the memories of the tables that make codes of sums: the layer's, then one a
-    pool; what needs none has an entry that says nothing.
+    pool; what needs none has an entry that says nothing.  ``dsp_pes``: so many PEs add codes in DSPs.
     """
 
     layer: ChipLayer
@@ -62,6 +63,12 @@ class LayerChoice:
     ring: Memory
     pools: tuple[PoolChoice, ...]
     tables: tuple[Memory, ...]
+    dsp_pes: int = 0
+
+    @property
+    def form(self) -> Form:
+        """Where the weights live, and the PEs that add in DSPs."""
+        return Form(self.memory, self.dsp_pes)
 
     @property
     def stage(self) -> ChipStage:
@@ -170,7 +177,7 @@ class _Wiring(Wirer):
         self, choice: LayerChoice, prefix: str, loops: tuple[tuple[str, int], ...], slice_here: bool
     ) -> None:
         layer, shape, widths = choice.layer, choice.shape, choice.widths
-        unit = matrix_unit(layer, shape, widths)
+        unit = matrix_unit(layer, shape, widths, choice.memory, choice.dsp_pes)
         weights = WeightRom(
             f"{prefix}_weights",
             shape.pe * shape.simd * widths.weight_bits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
 
@@ -11,6 +11,7 @@ from xnorhw.plan.assemble import JoinChoice, LayerChoice, assemble, input_frame,
 from xnorhw.plan.geometry import LayerShape, layer_shape
 from xnorhw.plan.joins import JoinShape, join_shape, slowest_join
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
+from xnorhw.plan.memories import LUT_ROM_DEPTH, placed, weight_options
 from xnorhw.plan.model import Converter, Edge, Fifo, Job, Memory, Resources, StartRom, Unit, WeightRom, Window
 from xnorhw.plan.netlist import Netlist, PoolChoice
 from xnorhw.plan.network import Network
@@ -21,10 +22,6 @@ from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.units import join_quantisers, quantisers, table_rom
 
 __all__ = ["LUT_ROM_DEPTH", "Design", "Pick", "Prices", "design", "join_tables", "table_roms", "unit_cycles"]
-
-
-# A deeper ROM becomes block RAM by itself in the tools (they move its address register into it).
-LUT_ROM_DEPTH = 256
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,11 @@ class Prices:
 
     def cheaper(self, lut: Resources, block: Resources) -> Memory:
         """The cheaper of a LUT memory and a block memory."""
-        return Memory.LUT if self.of(lut) <= self.of(block) else Memory.BLOCK
+        return self.cheapest(((Memory.LUT, lut), (Memory.BLOCK, block)))
+
+    def cheapest(self, options: tuple[tuple[Memory, Resources], ...]) -> Memory:
+        """The cheapest of some memories, the first where several are."""
+        return min(options, key=lambda option: self.of(option[1]))[0]
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ def design(
     for stage in network.stages:
         if isinstance(stage, ChipLayer):
             at = stage.index
-            chosen.append(_choice(stage, shapes[at], network.widths[at], picks[at], depths, prices))
+            chosen.append(_choice(network, stage, shapes[at], picks[at], depths, prices))
         else:
             chosen.append(_join_choice(stage, joins[stage.index], depths, fifos, prices))
     netlist = assemble(tuple(chosen), network.source, beat_bits)
+    netlist = replace(netlist, units=tuple(placed(unit, network) for unit in netlist.units))
     jobs = {job.unit: job for job in netlist.jobs}
     cycles = tuple((u.name, unit_cycles(u, jobs[u.name])) for u in netlist.units)
     late = [name for name, clocks in cycles if clocks > period]
@@ -112,23 +114,26 @@ def design(
 
 
 def _choice(
+    network: Network,
     layer: ChipLayer,
     shape: LayerShape,
-    widths: AccumulatorWidths,
     pick: Pick,
     depths: dict[str, int],
     prices: Prices,
 ) -> LayerChoice:
-    width, depth = shape.pe * shape.simd * widths.weight_bits, shape.turns * shape.folds
-    memory = _rom_memory(pick.memory, width, depth, prices)
+    widths = network.widths[layer.index]
+    if pick.memory == "auto":
+        memory = prices.cheapest(weight_options(network, layer.index, shape, pick.dsp_pes))
+    else:
+        memory = Memory(pick.memory)
     ring_depth = depths.get(layer.name, 0)
-    ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.taps_per_word, prices)
+    ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.copies, prices)
     pools = tuple(
         _pool_choice(pool, shape.pe, taps, depths[pool.name], wish, prices)
         for pool, taps, wish in zip(layer.pools, pick.pool_taps, pick.pool_rings, strict=True)
     )
     tables = _table_memories(table_roms(layer, shape, widths), prices)
-    return LayerChoice(layer, shape, widths, memory, ring_depth, ring, pools, tables)
+    return LayerChoice(layer, shape, widths, memory, ring_depth, ring, pools, tables, pick.dsp_pes)
 
 
 def _join_choice(
@@ -165,9 +170,7 @@ def _pool_choice(pool: ChipPool, lanes: int, taps: int, depth: int, wish: str, p
 
 
 def _table_memories(roms: tuple[WeightRom | None, ...], prices: Prices) -> tuple[Memory, ...]:
-    return tuple(
-        Memory.LUT if rom is None else _rom_memory("auto", rom.width, rom.depth, prices) for rom in roms
-    )
+    return tuple(Memory.LUT if rom is None else _rom_memory(rom.width, rom.depth, prices) for rom in roms)
 
 
 def table_roms(
@@ -182,9 +185,7 @@ def table_roms(
     )
 
 
-def _rom_memory(wish: str, width: int, depth: int, prices: Prices) -> Memory:
-    if wish != "auto":
-        return Memory(wish)
+def _rom_memory(width: int, depth: int, prices: Prices) -> Memory:
     if depth > LUT_ROM_DEPTH:
         return Memory.BLOCK
     return prices.cheaper(rom_resources(width, depth, Memory.LUT), rom_resources(width, depth, Memory.BLOCK))

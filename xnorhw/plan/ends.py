@@ -19,10 +19,10 @@ from xnorhw.ir.int_graph import FullProduct, HostFull, IntGraph, IntNode, Produc
 from xnorhw.plan.folding import Folding
 from xnorhw.plan.model import Plan
 from xnorhw.plan.network import network_of
-from xnorhw.plan.planner import make_plan
+from xnorhw.plan.planner import Goal, make_plan
 from xnorhw.plan.stages import full_layers_between
 
-__all__ = ["HOST_MACS_A_SECOND", "Ends", "placed", "plan_ends", "with_full_layers"]
+__all__ = ["HOST_MACS_A_SECOND", "Ends", "ends_placed", "placed", "plan_ends", "with_full_layers"]
 
 Ends = Literal["auto", "host", "chip"]
 
@@ -60,6 +60,11 @@ def placed(graph: IntGraph, plan: Plan) -> IntGraph:
     return _marked(graph, {layer.name for layer in plan.layers})
 
 
+def ends_placed(graph: IntGraph, on_chip: bool) -> IntGraph:
+    """``graph`` with all of its full-precision layers that can be on the chip, or with none."""
+    return with_full_layers(graph, _full_layers(graph) if on_chip else ())
+
+
 def plan_ends(
     graph: IntGraph,
     board: Board,
@@ -67,6 +72,7 @@ def plan_ends(
     clock_mhz: float | None = None,
     folding: Folding | None = None,
     target_fps: float | None = None,
+    goal: Goal | None = None,
 ) -> Plan:
     """``make_plan`` of ``graph`` with its full-precision layers placed; ``placed`` gives that graph.
 
@@ -91,7 +97,7 @@ def plan_ends(
                 "(`--ends auto`)",
             )
         try:
-            return make_plan(with_full_layers(graph, names), board, clock_mhz, folding, target_fps)
+            return make_plan(with_full_layers(graph, names), board, clock_mhz, folding, target_fps, goal)
         except FitError as error:
             if not names or folding is not None:
                 raise
@@ -101,9 +107,9 @@ def plan_ends(
         named = set() if folding is None or ends == "host" else {e.name for e in folding.layers}
         marked = with_full_layers(graph, named)
         reason = _ASKED if ends == "host" else "the folding has no entry for it"
-        plan = make_plan(marked, board, clock_mhz, folding, target_fps)
+        plan = make_plan(marked, board, clock_mhz, folding, target_fps, goal)
         return _explained(plan, dict.fromkeys(names, reason) | real)
-    return _Choice(graph, board, clock_mhz, target_fps, real).plan()
+    return _Choice(graph, board, clock_mhz, target_fps, goal, real).plan()
 
 
 def _full_layers(graph: IntGraph) -> tuple[str, ...]:
@@ -124,6 +130,7 @@ class _Choice:
     board: Board
     clock_mhz: float | None
     target_fps: float | None
+    goal: Goal | None
     real: dict[str, str]
 
     def __post_init__(self) -> None:
@@ -173,7 +180,7 @@ class _Choice:
 
     def _make(self, names: set[str]) -> Plan:
         marked = with_full_layers(self.graph, names)
-        return make_plan(marked, self.board, self.clock_mhz, target_fps=self.target_fps)
+        return make_plan(marked, self.board, self.clock_mhz, target_fps=self.target_fps, goal=self.goal)
 
     def _possible(self, sides: tuple[tuple[str, ...], ...]) -> set[str]:
         """All that a chip of any size could take, from the binary layers on outwards."""

@@ -19,7 +19,7 @@ from xnorhw.plan.geometry import (
     word_bits,
 )
 from xnorhw.plan.layers import ChipLayer, ChipPool
-from xnorhw.plan.model import Plan, PoolUnit, SumPoolUnit, Unit, Window
+from xnorhw.plan.model import MatrixUnit, Plan, PoolUnit, SumPoolUnit, Unit, Window
 from xnorhw.plan.stages import chip_layers
 
 __all__ = [
@@ -35,7 +35,8 @@ __all__ = [
 _FORMAT = "xnorhw-folding"
 _MAJOR, _MINOR = 1, 0
 _MEMORIES = ("auto", "block", "lut")
-_LAYER_OPTIONS = ("pixels", "memory", "window_memory", "legal")
+_WEIGHT_MEMORIES = ("auto", "block", "leaf", "lut", "mixed", "tall")
+_LAYER_OPTIONS = ("pixels", "memory", "window_memory", "dsp_pes", "legal")
 _REMEDY_FILE = "Start from the folding.json that a build writes"
 
 
@@ -44,7 +45,9 @@ class LayerFolding:
     """A layer's folding: ``pe`` output channels and ``simd`` inputs each clock.
 
     ``pixels`` a clock is 1.  ``memory`` holds the weights, ``window_memory`` the rows that
-    the window keeps: "lut", "block", or "auto" for the planner's choice.
+    the window keeps: "lut", "block", or "auto" for the planner's choice.  "leaf" builds weights
+    of few words into the adders; "tall" and "mixed" are block ROMs in parts (``rom_parts``).
+    ``dsp_pes``: so many of the ``pe``, the first ones, add codes in DSPs, where weights are binary.
     """
 
     name: str
@@ -53,6 +56,7 @@ class LayerFolding:
     pixels: int = 1
     memory: str = "auto"
     window_memory: str = "auto"
+    dsp_pes: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,15 @@ def folding_of(plan: Plan) -> Folding:
     layers, pools = [], []
     for x in plan.layers:
         memory = _window_memory(plan, windows.get(x.matrix))
-        layers.append(LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value, memory))
+        unit = plan.unit(x.matrix)
+        assert isinstance(unit, MatrixUnit)
+        entry = LayerFolding(x.name, x.pe, x.simd, x.pixels, x.memory.value, memory, unit.dsp_pes)
+        layers.append(entry)
         for name in x.pools:
-            unit = plan.unit(name)
-            assert isinstance(unit, PoolUnit | SumPoolUnit)
+            pool = plan.unit(name)
+            assert isinstance(pool, PoolUnit | SumPoolUnit)
             memory = _window_memory(plan, windows[name])
-            pools.append(PoolFolding(writes[name], unit.taps_per_word, memory))
+            pools.append(PoolFolding(writes[name], pool.taps_per_word, memory))
     return Folding(tuple(layers), tuple(pools))
 
 
@@ -184,16 +191,16 @@ def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
             module=entry.name,
             remedy="Use pixels 1",
         )
-    _check_memory(entry.name, "memory", entry.memory)
+    _check_memory(entry.name, "memory", entry.memory, _WEIGHT_MEMORIES)
     _check_memory(entry.name, "window_memory", entry.window_memory)
 
 
-def _check_memory(name: str, key: str, value: str) -> None:
-    if value not in _MEMORIES:
+def _check_memory(name: str, key: str, value: str, known: tuple[str, ...] = _MEMORIES) -> None:
+    if value not in known:
         raise FitError(
             f"{key} {value!r} is unknown",
             module=name,
-            remedy=f"{_did_you_mean(value, list(_MEMORIES))}Use {_listed(_MEMORIES)}",
+            remedy=f"{_did_you_mean(value, list(known))}Use {_listed(known)}",
         )
 
 
@@ -221,7 +228,11 @@ def simd_hint(layer: ChipLayer) -> str:
 def layer_hint(layer: ChipLayer) -> str:
     """What a layer's folding may be, in words."""
     pe = f"1 to {layer.outputs}" if layer.groups == 1 else _listed(legal_pe(layer))
-    return f"pe {pe}, {simd_hint(layer)}, pixels 1, memories auto, block or lut"
+    more = ", leaf for the weights where they are 4 words or fewer" if layer.popcounts else ""
+    more += ", mixed or tall for the weights where these cut a block ROM better"
+    if not layer.full and not layer.matrix_bipolar:
+        more += ", dsp_pes 0 to pe on 7 series"
+    return f"pe {pe}, {simd_hint(layer)}, pixels 1, memories auto, block or lut{more}"
 
 
 def _listed(values: object) -> str:
@@ -254,6 +265,8 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
                 "pixels": e.pixels,
                 "memory": e.memory,
                 "window_memory": e.window_memory,
+                # said where it is used: other files read as they did
+                **({"dsp_pes": e.dsp_pes} if e.dsp_pes else {}),
                 "legal": layer_hint(layers[e.name]),
             }
             for e in folding.layers
@@ -292,6 +305,7 @@ def read_folding(text: str, where: str = "folding.json") -> Folding:
             _whole(entry, "pixels", name) if "pixels" in entry else 1,
             _text(entry, "memory", name),
             _text(entry, "window_memory", name),
+            _whole(entry, "dsp_pes", name) if "dsp_pes" in entry else 0,
         )
         for name, entry in _entries(data, "layers", ("pe", "simd"), _LAYER_OPTIONS, where)
     )

@@ -8,6 +8,7 @@ from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import Tensor
 from xnorhw.ir.types import IntType, type_for_range
 from xnorhw.plan.layers import MOST_WEIGHT_BITS, ChipLayer, ChipPool, wire_bits
+from xnorhw.plan.unit_model import ring_copies
 
 __all__ = [
     "RESULT_BITS",
@@ -89,6 +90,11 @@ class LayerShape:
     def turns(self) -> int:
         """Sums that the matrix unit forms for each of its PE, a pixel."""
         return self.groups * self.terms
+
+    @property
+    def copies(self) -> int:
+        """Copies of the window's ring; a window that is one word is held for all of a pixel's turns."""
+        return ring_copies(self.taps_per_word, self.turns if self.folds == self.words_per_pixel == 1 else 1)
 
 
 def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:

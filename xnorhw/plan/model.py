@@ -29,6 +29,7 @@ from xnorhw.plan.unit_model import (
     PlaneUnit,
     PoolUnit,
     RequantUnit,
+    RomPart,
     StartRom,
     SumPoolUnit,
     TermsUnit,
@@ -44,6 +45,10 @@ __all__ = [
     "Job",
     "LayerPlan",
     "Plan",
+    "Proof",
+    "Trade",
+    "TradePoint",
+    "TrimmedBuffer",
     # units
     "AbsSumUnit",
     "AddUnit",
@@ -57,6 +62,7 @@ __all__ = [
     "PlaneUnit",
     "PoolUnit",
     "RequantUnit",
+    "RomPart",
     "StartRom",
     "SumPoolUnit",
     "TermsUnit",
@@ -247,10 +253,61 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How good the folding is that the planner found, by bounds.
+
+    ``goal``: what came after the frame rate, "latency" or "area".  ``least_cycles``: no folding that
+    fits takes fewer clocks a frame; 0 where a rate was asked for.  ``area_gap``: no folding of this
+    rate is cheaper by more than this share, all kinds of resource weighed; None where the area was
+    spent on latency.
+    """
+
+    goal: str
+    least_cycles: int
+    area_gap: float | None
+
+
+@dataclass(frozen=True)
+class TradePoint:
+    """The cheapest design of a frame rate, by formula; ``fits``: it keeps to ``Trade.limits``."""
+
+    cycles_per_frame: int
+    latency_cycles: int
+    fps: float
+    resources: Resources
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Trade:
+    """Frames a second against their cost, the fastest first; ``limits``: what the planner may fill."""
+
+    limits: Resources
+    points: tuple[TradePoint, ...]
+
+
+@dataclass(frozen=True)
+class TrimmedBuffer:
+    """A ring, called as its window, or a FIFO, called as the port behind it.
+
+    ``planned`` and ``depth`` are the words that it would hold by the schedule and that it holds;
+    ``saved`` is what the difference is worth.
+    """
+
+    name: str
+    planned: int
+    depth: int
+    saved: Resources
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything an emitter needs besides the packed words.
 
-    ``on_host``: the full-precision layers that the host runs, and why.
+    ``on_host``: the full-precision layers that the host runs, and why.  ``family``: the board's, "" in
+    plans from before it was kept.  ``proof``: None where the
+    folding was given.  ``trade``: what other frame rates would take, None where nobody asked.
+    ``trimmed``: the buffers of which a simulation told how deep they must be.
     """
 
     board: str
@@ -270,6 +327,10 @@ class Plan:
     figures: Figures
     format: str = field(default="1.0")
     on_host: tuple[tuple[str, str], ...] = later(())
+    family: str = later("")
+    proof: Proof | None = later(None)
+    trade: Trade | None = later(None)
+    trimmed: tuple[TrimmedBuffer, ...] = later(())
 
     def unit(self, name: str) -> Unit:
         """The unit called ``name``."""

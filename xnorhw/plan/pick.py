@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xnorhw.ir.geometry import WindowGeometry, ceil_div
+from xnorhw.plan.columns import column_stages
 from xnorhw.plan.geometry import LayerShape
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
@@ -12,6 +13,9 @@ from xnorhw.plan.network import Network
 from xnorhw.plan.schedule import (
     INPUT,
     Stage,
+    code_latency,
+    column_latency,
+    hold_latency,
     join_latency,
     pool_latency,
     product_latency,
@@ -20,14 +24,18 @@ from xnorhw.plan.schedule import (
     window_ring,
 )
 from xnorhw.plan.starts import AccumulatorWidths
-from xnorhw.plan.unit_model import takes_dsp
+from xnorhw.plan.unit_model import shares_codes, takes_dsp
+from xnorhw.plan.units import count_stages
 
 __all__ = ["Pick", "join_stage", "layer_line", "stages"]
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order."""
+    """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order.
+
+    ``dsp_pes``: so many PEs add codes in DSPs.
+    """
 
     pe: int
     simd: int
@@ -35,6 +43,7 @@ class Pick:
     ring: str
     pool_taps: tuple[int, ...]
     pool_rings: tuple[str, ...]
+    dsp_pes: int = 0
 
 
 def stages(
@@ -59,7 +68,7 @@ def layer_line(
     layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths, pick: Pick, source: str = INPUT
 ) -> list[Stage]:
     """A layer's loop and its pools', which reads from the stage ``source``."""
-    line = [_layer_stage(layer, shape, widths, source)]
+    line = [_layer_stage(layer, shape, widths, pick, source)]
     for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
         line.append(_pool_stage(pool, pick.pe, taps, line[-1].name))
     return line
@@ -99,7 +108,9 @@ def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str) -> Stage:
     return Stage(pool.name, ring, ((source, ring.words),), pool.out_pixels, float(cost), later)
 
 
-def _layer_stage(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths, source: str) -> Stage:
+def _layer_stage(
+    layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths, pick: Pick, source: str
+) -> Stage:
     ring = None
     if shape.flat and shape.windowed:
         # all words of the frame for each of its channel groups
@@ -109,8 +120,15 @@ def _layer_stage(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths,
         _, height, width = layer.source.shape
         ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
     later = terms_latency(layer.coefficients) if layer.weighted else 0
+    if shape.windowed and shape.copies < shape.taps_per_word:
+        later += hold_latency(shape.taps_per_word // shape.copies)
     if layer.full and not layer.matrix_bipolar:
         later += product_latency(takes_dsp(layer.act_bits, widths.weight_bits))
+    elif not layer.matrix_bipolar and shares_codes(shape.pe, shape.simd):
+        later += code_latency()
+        if pick.dsp_pes:
+            later += column_latency(column_stages(shape.simd))
+    later += count_stages(layer, shape, widths)
     if layer.quantiser is not None and not layer.in_matrix:
         later += quantiser_latency(layer.quantiser)
     cost = float(shape.turns * shape.folds)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from math import ceil, floor
+from typing import Literal, get_args
 
 from xnorhw.board import Board, board_names, load_board
 from xnorhw.ir.errors import FitError, ModelError
 from xnorhw.ir.int_graph import IntGraph, Product
 from xnorhw.plan.assemble import input_frame, output_frame
 from xnorhw.plan.bound import bound_cycles, layer_bounds
+from xnorhw.plan.budget import Limits, clock_of, ddr_cycles, fabric_of, limits_of
 from xnorhw.plan.design import Design, Pick, design
 from xnorhw.plan.folding import Folding, LayerFolding, check_folding
 from xnorhw.plan.geometry import layer_shape, legal_taps, pool_cycles
 from xnorhw.plan.image import weight_image
 from xnorhw.plan.layers import ChipLayer
-from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Resources, Window
+from xnorhw.plan.memories import check_columns, check_memory
+from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Proof, Resources, Window
 from xnorhw.plan.network import Network, network_of
+from xnorhw.plan.quicker import quicker
 from xnorhw.plan.refusals import ENGINE
-from xnorhw.plan.search import Limits, Search, pool_taps
+from xnorhw.plan.search import Found, Search, pool_taps
 
-__all__ = ["make_plan"]
+__all__ = ["Goal", "make_plan"]
+
+Goal = Literal["latency", "area"]
+"""What is sought among the designs of one frame rate: the least latency that fits, or the least area."""
 
 _NO_HURRY = 1e15
 """Clocks a frame that any folding keeps to."""
@@ -31,22 +38,30 @@ def make_plan(
     clock_mhz: float | None = None,
     folding: Folding | None = None,
     target_fps: float | None = None,
+    goal: Goal | None = None,
 ) -> Plan:
     """Plan ``graph`` as a dataflow accelerator for ``board``.
 
     ``clock_mhz``: the clock, the board's own by default; the highest not above it that the
     board can make is taken.  ``folding``: by hand, every layer
     named.  Without it the planner folds: the fastest that fills at most the board's share
-    (``board.fill``) of what the shell leaves, or, with ``target_fps`` frames a second, the
-    smallest that reaches it.  Raises ModelError for what the chip cannot run, FitError for
+    (``board.fill``) of what the shell leaves, or, with ``target_fps`` frames a second, one that
+    reaches it.  ``goal``: what is left of the board then buys latency ("latency", what the fastest does
+    unless told otherwise), or nothing, and the design is the smallest ("area", what one for
+    ``target_fps`` is).  Raises ModelError for what the chip cannot run, FitError for
     a folding that cannot be built, a design that does not fit, a rate out of reach.
     """
-    clock = _clock(board, clock_mhz)
+    clock = clock_of(board, clock_mhz)
     try:
-        network = network_of(graph)
+        network = network_of(graph, fabric_of(board, clock))
     except ModelError as error:
         raise _with_memory(error, graph, board) from None
-    least = _ddr_cycles(network, board, clock)
+    least = ddr_cycles(network, board, clock)
+    if goal is not None and goal not in get_args(Goal):
+        raise FitError(
+            f"there is no goal {goal!r}", module="goal", remedy=f"Take {' or '.join(get_args(Goal))}"
+        )
+    proof: Proof | None = None
     if folding is not None:
         if target_fps is not None:
             raise FitError(
@@ -56,43 +71,18 @@ def make_plan(
             )
         check_folding(graph, folding)
         picks = tuple(_pick(layer, folding) for layer in network.layers)
-        limits = _limits(board, 1.0)
+        for index, pick in enumerate(picks):
+            check_memory(network, index, pick.pe, pick.simd, pick.memory)
+            check_columns(network, index, pick.pe, pick.simd, pick.dsp_pes)
+        limits = limits_of(board, 1.0)
         found = design(network, picks, board.stream_bits, limits.prices(), least)
         if not limits.hold(found.total):
             raise _too_large(found, board, 1.0, "Fold more: smaller pe and simd")
     else:
-        found = _search(network, board, clock, least, target_fps)
-    return _plan(graph, network, board, clock, found)
-
-
-def _clock(board: Board, clock_mhz: float | None) -> float:
-    clock = board.clock_mhz if clock_mhz is None else float(clock_mhz)
-    if not 1.0 <= clock <= board.clock_max_mhz:
-        raise FitError(
-            f"a clock of {clock:g} MHz is out of range: the clock network of {board.part} takes at most "
-            f"{board.clock_max_mhz:g} MHz",
-            module=board.name,
-            remedy=f"Use 1 to {board.clock_max_mhz:g} MHz; this board's usual clock is {board.clock_mhz:g}, "
-            "and what a design closes is known after place and route alone",
-        )
-    return board.clock_below(clock)
-
-
-def _ddr_cycles(network: Network, board: Board, clock: float) -> int:
-    """Clocks a frame that the DDR needs to give its input and take its result."""
-    beats = input_frame(network.source, board.stream_bits).beats
-    beats += output_frame(network.result, board.stream_bits).beats
-    bytes_a_clock = board.ddr_gbytes_per_s * 1e9 / (clock * 1e6)
-    return max(1, ceil(beats * board.stream_bits / 8 / bytes_a_clock))
-
-
-def _limits(board: Board, fill: float) -> Limits:
-    return Limits(
-        (board.budget.lut - board.shell.lut) * fill,
-        (board.budget.ff - board.shell.ff) * fill,
-        (board.budget.bram36 - board.shell.bram36) * fill,
-        (board.budget.dsp - board.shell.dsp) * fill,
-    )
+        if goal is None:
+            goal = "latency" if target_fps is None else "area"
+        found, proof = _search(network, board, clock, least, target_fps, goal)
+    return _plan(graph, network, board, clock, found, proof)
 
 
 def _pick(layer: ChipLayer, folding: Folding) -> Pick:
@@ -110,7 +100,8 @@ def _pick(layer: ChipLayer, folding: Folding) -> Pick:
             fastest = min(legal_taps(pool), key=lambda t: (pool_cycles(pool, entry.pe, t), t))
             taps.append(fastest if kept is None else kept[i])
             rings.append("auto")
-    return Pick(entry.pe, entry.simd, entry.memory, entry.window_memory, tuple(taps), tuple(rings))
+    memories = (entry.memory, entry.window_memory)
+    return Pick(entry.pe, entry.simd, *memories, tuple(taps), tuple(rings), entry.dsp_pes)
 
 
 def _search(
@@ -119,8 +110,9 @@ def _search(
     clock: float,
     least: int,
     target_fps: float | None,
-) -> Design:
-    limits = _limits(board, board.fill)
+    goal: Goal,
+) -> tuple[Design, Proof]:
+    limits = limits_of(board, board.fill)
     search = Search(network, board.stream_bits, limits, least)
     if target_fps is not None:
         if not target_fps > 0:
@@ -128,24 +120,31 @@ def _search(
                 f"{target_fps:g} frames a second is no rate", module="target_fps", remedy="Use more than 0"
             )
         # a clock more or less of the period is below what a rate in decimal digits says
-        asked = int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY))
+        asked = min(int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY)), search.slowest())
         found = search.at(asked)
-        if found is not None and found.period <= asked and limits.hold(found.total):
-            return found
-        raise _too_slow(search, found, asked, board, limits, clock, target_fps)
+        if found is None or found.design.period > asked or not found.fits:
+            raise _too_slow(search, found, asked, board, limits, clock, target_fps)
+        return _spent(search, found, goal, 0)
     fastest = search.fastest()
     if fastest is None:
-        smallest = search.at(search.periods()[-1])
+        smallest = search.at(search.slowest())
         assert smallest is not None
-        raise _too_large(smallest, board, board.fill, "Use fewer or narrower layers")
-    return fastest
+        raise _too_large(smallest.design, board, board.fill, "Use fewer or narrower layers")
+    return _spent(search, fastest, goal, search.least_cycles)
+
+
+def _spent(search: Search, found: Found, goal: Goal, least_cycles: int) -> tuple[Design, Proof]:
+    """What is left of the budget, spent as ``goal`` asks for."""
+    if goal == "latency":
+        return quicker(search, found).design, Proof(goal, least_cycles, None)
+    return found.design, Proof(goal, least_cycles, search.area_gap(found))
 
 
 # --- refusals --------------------------------------------------------------------------------
 
 
 def _too_large(found: Design, board: Board, fill: float, advice: str) -> FitError:
-    limits = _limits(board, fill)
+    limits = limits_of(board, fill)
     others = _boards_that_hold(found.total, board, fill)
     where = (
         f", or take {' or '.join(others)}, where it fits"
@@ -182,7 +181,7 @@ def _memory_bits(board: Board) -> int:
 
 def _too_slow(
     search: Search,
-    found: Design | None,
+    found: Found | None,
     asked: int,
     board: Board,
     limits: Limits,
@@ -193,19 +192,19 @@ def _too_slow(
     others: list[str] = []
     if found is None:
         reason = "no folding of this network takes so few clocks"
-    elif found.period > asked:
+    elif found.design.period > asked:
         reason = (
-            f"its frames' beats and what joins streams take {found.period:,} clocks whatever the folding, "
-            f"and that rate leaves {asked:,}"
+            f"its frames' beats and what joins streams take {found.design.period:,} clocks whatever the "
+            f"folding, and that rate leaves {asked:,}"
         )
     else:
-        reason = f"the design for it does not fit: {_excess(found.total, limits, board.fill)}"
-        others = _boards_that_hold(found.total, board, board.fill)
+        reason = f"the design for it does not fit: {_excess(found.design.total, limits, board.fill)}"
+        others = _boards_that_hold(found.design.total, board, board.fill)
     if fastest is None:
         remedy = "Not even the slowest folding fits; use fewer or narrower layers"
     else:
         # rounded down: a rate that is printed can be asked for
-        best = floor(clock * 1e7 / fastest.period) / 10
+        best = floor(clock * 1e7 / fastest.design.period) / 10
         remedy = f"The best that can be reached here is {best:.1f} frames a second at {clock:g} MHz"
     if others:
         remedy += f"; on {' or '.join(others)} the faster one fits"
@@ -236,7 +235,7 @@ def _boards_that_hold(total: Resources, board: Board, fill: float) -> list[str]:
     for name in board_names():
         other = load_board(name)
         share = 1.0 if fill == 1.0 else other.fill
-        if name != board.name and _limits(other, share).hold(total):
+        if name != board.name and limits_of(other, share).hold(total):
             names.append(name)
     return names
 
@@ -244,7 +243,9 @@ def _boards_that_hold(total: Resources, board: Board, fill: float) -> list[str]:
 # --- the plan --------------------------------------------------------------------------------
 
 
-def _plan(graph: IntGraph, network: Network, board: Board, clock: float, found: Design) -> Plan:
+def _plan(
+    graph: IntGraph, network: Network, board: Board, clock: float, found: Design, proof: Proof | None
+) -> Plan:
     folding = Folding(
         tuple(LayerFolding(c.layer.name, c.shape.pe, c.shape.simd) for c in found.choices),
     )
@@ -263,6 +264,7 @@ def _plan(graph: IntGraph, network: Network, board: Board, clock: float, found: 
         board=board.name,
         part=board.part,
         clock_mhz=clock,
+        family=board.family,
         input_tensor=network.source.name,
         output_tensor=network.result.name,
         input_frame=input_frame(network.source, board.stream_bits),
@@ -275,6 +277,7 @@ def _plan(graph: IntGraph, network: Network, board: Board, clock: float, found: 
         frames_in_flight=_frames_in_flight(found),
         unit_resources=found.costs,
         figures=figures,
+        proof=proof,
     )
 
 

@@ -34,9 +34,13 @@ from xnorhw.plan.layers import Quantiser
 __all__ = [
     "INPUT",
     "OUTPUT",
+    "LoneFrames",
     "Ring",
     "Schedule",
     "Stage",
+    "code_latency",
+    "column_latency",
+    "hold_latency",
     "join_latency",
     "pool_latency",
     "product_latency",
@@ -84,6 +88,21 @@ def join_latency() -> int:
 def product_latency(dsps: bool) -> int:
     """Clocks through the registers of a matrix unit's products of integers, which ``dsps`` form or LUTs."""
     return 2 if dsps else 1
+
+
+def hold_latency(words: int) -> int:
+    """Clocks until a window's register holds the word that it collects of ``words`` parts."""
+    return words
+
+
+def code_latency() -> int:
+    """Clocks through the register of what the PEs of a matrix unit share of a word of codes."""
+    return 1
+
+
+def column_latency(stages: int) -> int:
+    """Clocks through the ``stages`` registers of a column of DSPs that adds codes."""
+    return stages
 
 
 def terms_latency(coefficients: tuple[int, ...]) -> int:
@@ -178,11 +197,9 @@ def schedule(stages: tuple[Stage, ...], beats_in: int, beats_out: int, period: i
     readers = _readers(stages, beats_out)
     costs = _coupled(stages, readers)
     steady: dict[tuple[str, int], Times] = {}
-    alone: dict[tuple[str, int], Times] = {}
     for name, port, count in readers[INPUT]:
         words: Times = np.arange(1, count + 1, dtype=np.float64) / count
         steady[name, port] = words * period
-        alone[name, port] = words * max(count, beats_in)
     depths: list[tuple[str, int]] = []
     fifos: list[tuple[tuple[str, int], int]] = []
     for stage in stages:
@@ -198,12 +215,63 @@ def schedule(stages: tuple[Stage, ...], beats_in: int, beats_out: int, period: i
                 ring = _pixel_ring(len(arrival), stage.pixels)
                 depth = _depth(cost, ring, arrival, done, period) + _JOIN_SLACK
                 fifos.append(((stage.name, i), max(_LEAST_FIFO, depth)))
-        lone = [alone[stage.name, i] for i in range(len(stage.inputs))]
         latency = _STAGE_LATENCY + stage.later
         for name, port, count in readers[stage.name]:
             steady[name, port] = _outputs(stage, cost, start, count) + latency
-            alone[name, port] = _alone(stage, cost, lone, count) + latency
-    return Schedule(tuple(depths), tuple(fifos), ceil(float(alone[OUTPUT, 0][-1])), period)
+    return Schedule(tuple(depths), tuple(fifos), LoneFrames(beats_in, beats_out).latency(stages), period)
+
+
+_Origin = tuple[object, ...]
+"""What decides when a stage's words come: two stages of one origin have the same times."""
+
+
+class LoneFrames:
+    """Latencies of frames that meet an empty pipeline, for many pipelines that are nearly alike.
+
+    ``keep`` names the one from which the others differ: up to the first stage that differs its
+    times are taken over.
+    """
+
+    def __init__(self, beats_in: int, beats_out: int) -> None:
+        self._in, self._out = beats_in, beats_out
+        self._kept: dict[_Origin, Times] = {}
+        self._numbers: dict[_Origin, int] = {}
+
+    def latency(self, stages: tuple[Stage, ...]) -> int:
+        """Clocks from the first beat of the frame to the last beat of its result."""
+        return self._run(stages)[0]
+
+    def keep(self, stages: tuple[Stage, ...]) -> None:
+        """Remember these stages' times and no others."""
+        self._kept = self._run(stages)[1]
+
+    def _run(self, stages: tuple[Stage, ...]) -> tuple[int, dict[_Origin, Times]]:
+        readers = _readers(stages, self._out)
+        costs = _coupled(stages, readers)
+        alone: dict[tuple[str, int], Times] = {}
+        origins: dict[tuple[str, int], int] = {}
+        made: dict[_Origin, Times] = {}
+        for name, port, count in readers[INPUT]:
+            words: Times = np.arange(1, count + 1, dtype=np.float64) / count
+            alone[name, port] = words * max(count, self._in)
+            origins[name, port] = self._number((INPUT, count))
+        for stage in stages:
+            ports = [(stage.name, i) for i in range(len(stage.inputs))]
+            latency = _STAGE_LATENCY + stage.later
+            ring = None if stage.ring is None else (stage.ring.words, int(stage.ring.needed[0]))
+            own = (stage.name, ring, stage.pixels, costs[stage.name], latency, *(origins[p] for p in ports))
+            for name, port, count in readers[stage.name]:
+                origin = (*own, count)
+                times = self._kept.get(origin)
+                if times is None:
+                    arrivals = [alone[p] for p in ports]
+                    times = _alone(stage, costs[stage.name], arrivals, count) + latency
+                made[origin] = alone[name, port] = times
+                origins[name, port] = self._number(origin)
+        return ceil(float(alone[OUTPUT, 0][-1])), made
+
+    def _number(self, origin: _Origin) -> int:
+        return self._numbers.setdefault(origin, len(self._numbers))
 
 
 def _readers(stages: tuple[Stage, ...], beats: int) -> dict[str, list[tuple[str, int, int]]]:

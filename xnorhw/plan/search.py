@@ -1,70 +1,60 @@
-"""Automatic folding: for a number of clocks a frame the cheapest (PE, SIMD) of every layer."""
+"""Automatic folding: the fastest that fits, the cheapest of a rate, and a proof of how good they are.
+
+Lexicographic: first the clocks a frame; then, where the caller asks for it, a single frame's latency
+(``quicker``); then area.  What each layer can be is in ``candidates``, the knapsack over the layers
+in ``relax``; the depths of rings are known once a folding is worked out (``settle``), so what it
+then takes more than the knapsack thought is taken off the room, and the knapsack filled again.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from itertools import islice
 
-from xnorhw.ir.geometry import ceil_div
-from xnorhw.ir.int_graph import MaxPool
+import numpy as np
+
 from xnorhw.plan.assemble import input_frame, output_frame
-from xnorhw.plan.design import LUT_ROM_DEPTH, Design, Pick, Prices, design, table_roms
-from xnorhw.plan.geometry import (
-    RESULT_BITS,
-    WIDEST_WORD,
-    LayerShape,
-    divisors,
-    layer_shape,
-    legal_pe,
-    legal_taps,
-    pool_cycles,
-    word_bits,
-)
+from xnorhw.plan.budget import Limits
+from xnorhw.plan.candidates import Candidates, Costs, Links, candidates, links, vector
+from xnorhw.plan.design import Design, Pick
+from xnorhw.plan.exact import LeastLuts
+from xnorhw.plan.geometry import LayerShape, layer_shape, legal_pe, legal_simd, legal_taps, pool_cycles
 from xnorhw.plan.joins import slowest_join
 from xnorhw.plan.layers import ChipLayer
-from xnorhw.plan.model import Converter, Memory, Resources, Stream
 from xnorhw.plan.network import Network
-from xnorhw.plan.resources import ring_resources, rom_resources, unit_resources
-from xnorhw.plan.schedule import window_ring
-from xnorhw.plan.streams import conversion
-from xnorhw.plan.units import matrix_unit, plane_unit, pool_unit, quantisers, terms_unit
+from xnorhw.plan.relax import Choice, Relaxation, Vector
+from xnorhw.plan.settle import Settler
 
-__all__ = ["Limits", "Search", "pool_taps"]
+__all__ = ["Found", "Search", "pool_taps"]
 
-# How much dearer block RAM is made, until a mix of LUT and block memories fits.
-_BRAM_WEIGHTS = (1.0, 4.0, 0.25, 16.0, 0.06)
-_NEIGHBOURS = 40
-_SWEEPS = 2
-_INPUT, _JOIN = -1, -2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a design may take."""
-
-    lut: float
-    ff: float
-    bram36: float
-    dsp: float
-
-    def hold(self, cost: Resources) -> bool:
-        """True where ``cost`` fits."""
-        fabric = cost.lut <= self.lut and cost.ff <= self.ff
-        return fabric and cost.bram36 <= self.bram36 and cost.dsp <= self.dsp
-
-    def prices(self, bram_weight: float = 1.0) -> Prices:
-        """A share of each kind is worth the same, block RAM ``bram_weight`` times as much."""
-        bram36, dsp = max(self.bram36, 0.5), max(self.dsp, 1.0)
-        return Prices(1 / self.lut, 0.25 / self.ff, bram_weight / bram36, 1 / dsp)
+_ROUNDS = 4
+# Foldings of one period, and of a whole search, that are worked out one after the other where bounds
+# decide nothing: by the number of layers, for each takes its time.  Of more a few, in hope.
+_LEAVES = 1200
+_ALL_LEAVES = 3000
+_TRIES = 6
+_NODES = 2000
+_NEIGHBOURS = 24
+# A lane costs at least this many LUTs, with weights in the adders.
+_LUT_A_LANE = 0.5
+# How many times slower than the ideal folding the options are that are looked at first.
+_FIRST = 6
 
 
 @dataclass(frozen=True)
-class _Option:
-    """A layer's candidate and its shape; neighbours are reached by words of ``shape.lanes`` and PE."""
+class Found:
+    """A design, whether it fits, and the choice that it was worked out from.
 
-    pick: Pick
-    shape: LayerShape
+    ``least_price``: no design of its period is cheaper; ``proved``: no other fits, where this one
+    does not.
+    """
+
+    design: Design
+    fits: bool
+    choice: Choice
+    least_price: float
+    proved: bool = False
 
 
 def pool_taps(layer: ChipLayer, pe: int, period: int) -> tuple[int, ...] | None:
@@ -79,245 +69,233 @@ def pool_taps(layer: ChipLayer, pe: int, period: int) -> tuple[int, ...] | None:
 
 
 class Search:
-    """Folding of one network on one board."""
+    """Folding of one network on one board.
+
+    ``least_cycles`` is what is proved so far: no folding that fits takes fewer clocks a frame.
+    ``thorough`` False: what is the cheapest of a period is found nearly, and sooner.
+    """
 
     def __init__(
-        self,
-        network: Network,
-        beat_bits: int,
-        limits: Limits,
-        least_period: int,
+        self, network: Network, beat_bits: int, limits: Limits, least_period: int, thorough: bool = True
     ) -> None:
-        self._network = network
-        self._layers = layers = network.layers
-        self._widths = network.widths
-        self._feeders = _feeders(network)
-        self._beat_bits = beat_bits
-        self._limits = limits
-        self._least = least_period
-        self._simds = tuple(_useful_simd(layer) for layer in layers)
-        self._spans = tuple(_span(layer) for layer in layers)
-        self._local = lru_cache(maxsize=None)(self._local_parts)
-        self._between = lru_cache(maxsize=None)(self._between_cost)
-        self._joins = slowest_join(network.stages)
+        self.network, self.beat_bits, self.limits = network, beat_bits, limits
+        # a kind of which there is nothing has next to nothing: it is divided by
+        self.room: Vector = np.maximum(limits.kinds, 1e-3)
+        self.settler = Settler(network, beat_bits, least_period, limits.prices())
+        beats_in = input_frame(network.source, beat_bits).beats
+        beats_out = output_frame(network.result, beat_bits).beats
+        self.floor = max(least_period, beats_in, beats_out, slowest_join(network.stages))
+        self.least_cycles = self.floor
+        self.prices: Vector = np.array(
+            [
+                self.settler.prices.lut,
+                self.settler.prices.ff,
+                self.settler.prices.bram36,
+                self.settler.prices.dsp,
+            ]
+        )
+        self._costs = tuple(Costs(network, i) for i in range(len(network.layers)))
+        self._thorough = thorough
+        self._slowest = 0
+        self._tables: tuple[tuple[Candidates, ...], tuple[Links, ...]] = ((), ())
+        self._leaves = _ALL_LEAVES // len(network.layers)
+        self._relaxed: dict[int, Relaxation] = {}
+        self._found: dict[int, Found | None] = {}
 
-    def periods(self) -> list[int]:
-        """Every number of clocks a frame that some folding has, not below what the edges need."""
-        found = {self._floor()}
-        for layer, simds in zip(self._layers, self._simds, strict=True):
-            for simd in simds:
-                one = layer_shape(layer, layer.outputs // layer.groups, simd)
-                found.update(
-                    max(one.in_words, layer.out_pixels * one.folds * layer.terms * groups)
-                    for groups in _group_counts(layer)
-                )
-        return sorted(p for p in found if p >= self._floor())
+    # --- what there is to choose from ----------------------------------------------------------
 
-    def _floor(self) -> int:
-        beats_in = input_frame(self._network.source, self._beat_bits).beats
-        beats_out = output_frame(self._network.result, self._beat_bits).beats
-        return max(self._least, beats_in, beats_out, self._joins)
+    def slowest(self) -> int:
+        """The clocks a frame of the slowest folding."""
+        shapes = (layer_shape(x, legal_pe(x)[0], legal_simd(x)[0]) for x in self.network.layers)
+        pools = (pool_cycles(p, 1, 1) for x in self.network.layers for p in x.pools)
+        return max(self.floor, *(shape.cycles for shape in shapes), *pools)
 
-    def fastest(self) -> Design | None:
-        """The design with the fewest clocks a frame that fits, None where not even the slowest does.
+    def tables(self, period: int) -> tuple[tuple[Candidates, ...], tuple[Links, ...]]:
+        """Every layer's options up to ``period`` clocks or more, and the converters between them."""
+        if period > self._slowest:
+            self._slowest = period
+            count = range(len(self.network.layers))
+            lanes = self.limits.lut / _LUT_A_LANE
+            found = tuple(candidates(costs, period, lanes) for costs in self._costs)
+            self._tables = (found, tuple(links(self.network, i, found, self.beat_bits) for i in count))
+            self._relaxed, self._found = {}, {}
+        return self._tables
 
-        Fewer clocks mostly cost more, so a bisection comes close; but a faster folding can fall
-        on better divisors and cost less, so the next faster periods are tried one by one.
+    def relaxation(self, period: int) -> Relaxation:
+        """The knapsack of the options that keep to ``period``."""
+        found, between = self.tables(period)
+        if period not in self._relaxed:
+            self._relaxed[period] = Relaxation(found, between, period)
+        return self._relaxed[period]
+
+    def periods(self, slowest: int) -> list[int]:
+        """Every number of clocks a frame, up to ``slowest``, that some folding has."""
+        found, _ = self.tables(slowest)
+        clocks = {self.floor}.union(*(c.cycles.tolist() for c in found))
+        return sorted(p for p in clocks if self.floor <= p <= slowest)
+
+    def picks(self, choice: Choice) -> tuple[Pick, ...]:
+        """A choice as the picks of a design."""
+        found = []
+        for c, (option, memory) in zip(self._tables[0], choice, strict=True):
+            ring, *pools = (kind.value for kind in c.memories[memory][1])
+            shape, form = c.shapes[option], c.form(option, memory)
+            weights, taps = form.memory.value, c.taps[option]
+            found.append(Pick(shape.pe, shape.simd, weights, ring, taps, tuple(pools), form.dsp_pes))
+        return tuple(found)
+
+    def shapes(self, choice: Choice) -> tuple[LayerShape, ...]:
+        """The shapes of a choice's layers."""
+        return tuple(c.shapes[option] for c, (option, _) in zip(self._tables[0], choice, strict=True))
+
+    # --- the fastest ---------------------------------------------------------------------------
+
+    def fastest(self) -> Found | None:
+        """The design of the fewest clocks a frame that fits, None where not even the slowest does.
+
+        No bound rules out ``least_cycles``; from there on one period after the other is tried.
         """
-        periods = self.periods()
-        fits: dict[int, Design] = {}
+        macs = sum(layer.macs for layer in self.network.layers)
+        ideal = max(self.floor, int(macs / max(self.limits.lut, 1.0)))
+        slowest = self.slowest()
+        near = min(_FIRST * ideal, slowest)
+        found = self._fastest(near)
+        return found if found is not None or near == slowest else self._fastest(slowest)
 
-        def fails(index: int) -> bool:
-            found = self.at(periods[index])
-            if found is not None and self._limits.hold(found.total):
-                fits[index] = found
+    def _fastest(self, end: int) -> Found | None:
+        periods, room = self.periods(end), self.room
+
+        def may_fit(period: int) -> bool:
+            relaxation = self.relaxation(period)
+            if not relaxation.possible or relaxation.overfull(room):
                 return False
-            return True
+            return LeastLuts(relaxation, room).luts <= self.limits.lut
 
-        first = bisect_left(range(len(periods)), True, key=lambda i: not fails(i))
-        for faster in range(max(0, first - _NEIGHBOURS), first):
-            if not fails(faster):
-                return fits[faster]
-        return fits.get(first)
-
-    def at(self, period: int) -> Design | None:
-        """The cheapest design of at most ``period`` clocks a frame; None where no folding is so fast.
-
-        The first one that fits is taken, or the one that misses least.
-        """
-        best: Design | None = None
-        for weight in _BRAM_WEIGHTS:
-            prices = self._limits.prices(weight)
-            picks = self._picks(period, prices)
-            if picks is None:
-                return None
-            found = design(self._network, picks, self._beat_bits, prices, self._least)
-            if self._limits.hold(found.total):
+        # more clocks leave all options that there were, so what rules a period out rules out all below
+        first = bisect_left(range(len(periods)), True, key=lambda i: may_fit(periods[i]))
+        if first == len(periods):
+            return None
+        self.least_cycles = periods[first]
+        reached = self._reach(periods, first)
+        if reached is None:
+            return None
+        # nothing between what is proved and what was reached is left untried, but for a long way
+        for i in range(max(first, reached - _NEIGHBOURS), reached):
+            found = self.at(periods[i])
+            if found is not None and found.fits:
                 return found
-            if best is None or self._excess(found) < self._excess(best):
-                best = found
+            if found is not None and found.proved and self.least_cycles == periods[i]:
+                self.least_cycles = periods[i + 1]
+        best = self.at(periods[reached])
+        assert best is not None
         return best
 
-    def _excess(self, found: Design) -> float:
-        limits, total = self._limits, found.total
-        fabric = max(total.lut / limits.lut, total.ff / limits.ff)
-        return max(fabric, total.bram36 / max(limits.bram36, 0.5), total.dsp / max(limits.dsp, 0.5))
+    def _reach(self, periods: list[int], first: int) -> int | None:
+        """The first of ``periods`` found, in steps that grow and then shrink, that something fits."""
+        step, last = 1, first - 1
+        at = first
+        while not self._fits(periods[at]):
+            if at == len(periods) - 1:
+                return None
+            last, at, step = at, min(at + step, len(periods) - 1), 2 * step
+        while at - last > _NEIGHBOURS:
+            middle = (at + last) // 2
+            if self._fits(periods[middle]):
+                at = middle
+            else:
+                last = middle
+        return at
 
-    def _picks(self, period: int, prices: Prices) -> tuple[Pick, ...] | None:
-        """Cheapest by layer first, then again with the converters between neighbours counted."""
-        options = [self._options(i, period) for i in range(len(self._layers))]
-        if not all(options):
-            return None
-        own = [[prices.of(self._alone(i, o, prices)) for o in group] for i, group in enumerate(options)]
-        chosen = [min(range(len(cost)), key=cost.__getitem__) for cost in own]
-        for _ in range(_SWEEPS):
-            for i, group in enumerate(options):
-                pes = [options[j][chosen[j]].shape.pe for j in range(len(options))]
-                behind = [(j, options[j][chosen[j]].shape) for j, f in enumerate(self._feeders) if f == i]
-                total = [
-                    own[i][k] + prices.of(self._links(i, pes, option, behind))
-                    for k, option in enumerate(group)
-                ]
-                chosen[i] = min(range(len(total)), key=total.__getitem__)
-        return tuple(group[k].pick for group, k in zip(options, chosen, strict=True))
+    def _fits(self, period: int) -> bool:
+        found = self.at(period)
+        return found is not None and found.fits
 
-    def _options(self, index: int, period: int) -> list[_Option]:
-        """For each useful SIMD the least PE that meets ``period``, and the next divisor.
+    # --- the cheapest of a period --------------------------------------------------------------
 
-        None whose words are wider than the C++ core can express.
+    def at(self, period: int) -> Found | None:
+        """The cheapest design of at most ``period`` clocks a frame; None where no folding is so fast.
+
+        Where none was found to fit, the one that misses least.
         """
-        layer = self._layers[index]
-        found = []
-        for simd in self._simds[index]:
-            one = layer_shape(layer, layer.outputs // layer.groups, simd)
-            groups = min(layer.outputs, period // (layer.out_pixels * one.folds * layer.terms))
-            if groups < layer.groups or one.in_words > period:
-                continue
-            least = ceil_div(layer.outputs, groups)
-            whole = next(d for d in divisors(layer.outputs // layer.groups) if d >= least)
-            for pe in sorted({least, whole} if layer.groups == 1 else {whole}):
-                taps, shape = pool_taps(layer, pe, period), layer_shape(layer, pe, simd)
-                if taps is not None and word_bits(layer, shape) <= WIDEST_WORD:
-                    pick = Pick(pe, simd, "auto", "auto", taps, ("auto",) * len(taps))
-                    found.append(_Option(pick, shape))
-        return found
+        if period < 1:
+            return None
+        self.tables(period)
+        if period not in self._found:
+            self._found[period] = self._at(period)
+        return self._found[period]
 
-    def _alone(self, index: int, option: _Option, prices: Prices) -> Resources:
-        """A layer's cost without converters, its memories being the cheaper ones."""
-        fixed, memories = self._local(index, option)
-        total = fixed
-        for lut, block in memories:
-            total = total + (lut if prices.cheaper(lut, block) is Memory.LUT else block)
-        return total
+    def _at(self, period: int) -> Found | None:
+        relaxation = self.relaxation(period)
+        if not relaxation.possible:
+            return None
+        least = relaxation.solve(self.prices).value
+        best: Found | None = None
+        room, seen = self.room, set()
+        for _ in range(_ROUNDS):
+            choice = relaxation.cheapest(self.prices, room)
+            if choice in seen:
+                break
+            seen.add(choice)
+            found = self.work_out(choice, least)
+            best = self.better(best, found)
+            room = self.left(relaxation, found)
+        assert best is not None
+        if not self._thorough:
+            return best
+        for _ in range(_ROUNDS):
+            tight = None if best.fits else LeastLuts(relaxation, room).choice()
+            if tight is None or tight in seen:
+                break
+            seen.add(tight)
+            # the same layers with memories that cost less, if there are any
+            choice = relaxation.polished(tight, self.prices, room)
+            found = self.work_out(choice, least)
+            best = self.better(best, found)
+            room = self.left(relaxation, found)
+        return self._every(relaxation, best, least)
 
-    def _local_parts(
-        self, index: int, option: _Option
-    ) -> tuple[Resources, tuple[tuple[Resources, Resources], ...]]:
-        layer, shape, widths = self._layers[index], option.shape, self._widths[index]
-        fixed = unit_resources(matrix_unit(layer, shape, widths))
-        for unit in (plane_unit(layer, shape), terms_unit(layer, shape, widths)):
-            fixed = fixed if unit is None else fixed + unit_resources(unit)
-        memories = [_both_roms(shape.pe * shape.simd * widths.weight_bits, shape.turns * shape.folds)]
-        if shape.windowed:
-            # twice the frame for a whole map: one frame is replayed while the next arrives
-            depth = 2 * shape.in_words if shape.flat else self._spans[index] * shape.words_per_pixel
-            memories.append(_both_rings(shape.lanes * layer.act_bits, depth, shape.taps_per_word))
-        for i, (pool, taps) in enumerate(zip(layer.pools, option.pick.pool_taps, strict=True)):
-            height, width = pool.source.shape[1:]
-            words = ceil_div(layer.outputs, shape.pe)
-            ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
-            memories.append(_both_rings(shape.pe * pool.bits, ring.least_depth, taps))
-            if not isinstance(pool.op, MaxPool) or pool.bits > 1:
-                fixed = fixed + unit_resources(pool_unit(f"pool{i}", pool, shape.pe, taps))
-        for behind, _ in quantisers(layer, shape, widths):
-            fixed = fixed if behind is None else fixed + unit_resources(behind)
-        for table in table_roms(layer, shape, widths):
-            if table is not None:
-                memories.append(_both_roms(table.width, table.depth))
-        return fixed, tuple(memories)
+    def _every(self, relaxation: Relaxation, best: Found, least: float) -> Found:
+        """The best of all choices that bounds leave, where these are few."""
+        walk = relaxation.every(self.room, self.prices, _NODES)
+        walk.enough = self._price(best) if best.fits else np.inf
+        most = min(_LEAVES // len(self.network.layers) ** 2, self._leaves)
+        left = list(islice(walk.choices(), most + 1))
+        whole = len(left) <= most and walk.whole
+        for choice in left if whole else left[: 0 if best.fits else _TRIES]:
+            self._leaves -= 1
+            best = self.better(best, self.work_out(choice, least))
+        if not whole:
+            return best
+        # every other choice costs more or does not fit
+        return replace(best, least_price=self._price(best) if best.fits else least, proved=True)
 
-    def _links(
-        self, index: int, pes: list[int], option: _Option, behind: list[tuple[int, LayerShape]]
-    ) -> Resources:
-        """The converters around a layer: in front of it, and in front of the layers that it feeds."""
-        feeder, shape = self._feeders[index], option.shape
-        cost = Resources()
-        if feeder != _JOIN:
-            cost = self._between(index, None if feeder == _INPUT else pes[feeder], shape)
-        for reader, its in behind:
-            cost = cost + self._between(reader, shape.pe, its)
-        if self._layers[index].last:
-            cost = cost + self._result_cost(shape.pe)
-        return cost
+    def area_gap(self, found: Found) -> float:
+        """No design of the same period is cheaper than ``found`` by more than this share."""
+        return max(0.0, self._price(found) / found.least_price - 1)
 
-    def _between_cost(self, index: int, pe: int | None, shape: LayerShape) -> Resources:
-        """The converters in front of layer ``index``, fed by ``pe`` lanes or by the core's input."""
-        layer = self._layers[index]
-        name, channels, pixels = layer.source.name, layer.channels, layer.in_pixels
-        if pe is None:
-            frame = input_frame(layer.source, self._beat_bits)
-            bits = frame.element_bits
-            have = Stream(name, frame.beat_bits // bits, bits, frame.elements, 1)
-        else:
-            bits = layer.act_bits
-            have = Stream(name, pe, bits, channels, pixels)
-        if shape.flat:
-            want = Stream(name, shape.lanes, bits, channels * layer.taps, 1)
-        else:
-            want = Stream(name, shape.lanes, bits, channels, pixels)
-        return _steps_cost(have, pe is None, want, shape.flat)
+    def work_out(self, choice: Choice, least: float) -> Found:
+        """A choice worked out; its memories become those that the design has."""
+        made = self.settler.design(self.picks(choice), self.room)
+        built = tuple(
+            (option, found.place(option, x.form, (x.ring, *(pool.ring for pool in x.pools))))
+            for found, (option, _), x in zip(self._tables[0], choice, made.choices, strict=True)
+        )
+        return Found(made, self.limits.hold(made.total), built, least)
 
-    def _result_cost(self, pe: int) -> Resources:
-        layer = self._layers[-1]
-        frame = output_frame(layer.sums, self._beat_bits)
-        have = Stream("", pe, RESULT_BITS, layer.outputs, layer.out_pixels)
-        want = Stream("", frame.beat_bits // RESULT_BITS, RESULT_BITS, frame.elements, 1)
-        return _steps_cost(have, False, want, True)
+    def left(self, relaxation: Relaxation, found: Found) -> Vector:
+        """The room for what a knapsack counts: without what the design takes beside that."""
+        beside = np.array(vector(found.design.total)) - relaxation.cost(found.choice)
+        return np.maximum(self.room - beside, 0.01 * self.room)
 
+    def better(self, one: Found | None, other: Found) -> Found:
+        """What fits, then what is cheaper; or what misses the limits by less."""
+        if one is None:
+            return other
+        return min(one, other, key=self._rank)
 
-def _steps_cost(have: Stream, have_packed: bool, want: Stream, want_packed: bool) -> Resources:
-    cost = Resources()
-    for step in conversion(have, have_packed, want, want_packed):
-        cost = cost + unit_resources(Converter("", step.in_bits, step.out_bits, step.packet_bits))
-    return cost
+    def _rank(self, found: Found) -> tuple[float, float]:
+        over = np.maximum(np.array(vector(found.design.total)) / self.room - 1, 0)
+        return (0.0 if found.fits else float(over.max()) + 1e-9, self._price(found))
 
-
-def _both_roms(width: int, depth: int) -> tuple[Resources, Resources]:
-    block = rom_resources(width, depth, Memory.BLOCK)
-    return block if depth > LUT_ROM_DEPTH else rom_resources(width, depth, Memory.LUT), block
-
-
-def _both_rings(width: int, depth: int, copies: int) -> tuple[Resources, Resources]:
-    return ring_resources(width, depth, copies, Memory.LUT), ring_resources(
-        width, depth, copies, Memory.BLOCK
-    )
-
-
-def _span(layer: ChipLayer) -> int:
-    """The least ring depth at one word a pixel."""
-    _, height, width = layer.source.shape
-    return window_ring(layer.geometry, height, width, *layer.sums.shape[1:], 1).least_depth
-
-
-def _group_counts(layer: ChipLayer) -> list[int]:
-    """The numbers of channel groups that some PE gives."""
-    return sorted({ceil_div(layer.outputs, pe) for pe in legal_pe(layer)})
-
-
-def _feeders(network: Network) -> tuple[int, ...]:
-    """For each layer the layer whose output it reads, or what stands there instead."""
-    made = {layer.output.name: layer.index for layer in network.layers}
-    made[network.source.name] = _INPUT
-    return tuple(made.get(layer.source.name, _JOIN) for layer in network.layers)
-
-
-def _useful_simd(layer: ChipLayer) -> list[int]:
-    """For each number of folds the least SIMD that reaches it, then C times divisors of the taps."""
-    c = layer.slice_channels
-    least = set(divisors(c))
-    if layer.groups == 1:
-        least |= {ceil_div(c, n) for n in range(1, int(c**0.5) + 2)}
-    by_words: dict[int, int] = {}
-    for simd in sorted(least):
-        by_words.setdefault(ceil_div(c, simd), simd)
-    return sorted(by_words.values()) + [c * d for d in divisors(layer.taps) if d > 1]
+    def _price(self, found: Found) -> float:
+        return self.settler.prices.of(found.design.total)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from xnorhw.ir.int_graph import Product
 from xnorhw.ir.types import type_for_range
+from xnorhw.plan.fabric import Fabric
 from xnorhw.plan.layers import ChipLayer
 
 __all__ = [
@@ -30,7 +31,7 @@ class AccumulatorWidths:
     ``sum_bits`` holds every sum that leaves a matrix unit without a threshold, and one more
     than the largest, so that every level to compare it with is a number of this width.
     ``total_bits`` is the same of the weighted sum of the terms.  ``weight_bits``: of a weight, 1
-    where it is a sign.
+    where it is a sign.  ``fabric``: what these widths are built of.
     """
 
     start_bits: int
@@ -38,6 +39,7 @@ class AccumulatorWidths:
     sum_bits: int = 0
     total_bits: int = 0
     weight_bits: int = 1
+    fabric: Fabric = Fabric()
 
 
 def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8] | npt.NDArray[np.int32]:

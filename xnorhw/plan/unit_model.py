@@ -25,12 +25,15 @@ __all__ = [
     "PlaneUnit",
     "PoolUnit",
     "RequantUnit",
+    "RomPart",
     "StartRom",
     "SumPoolUnit",
     "TermsUnit",
     "Unit",
     "WeightRom",
     "Window",
+    "ring_copies",
+    "shares_codes",
     "takes_dsp",
 ]
 
@@ -41,6 +44,8 @@ class Memory(enum.Enum):
     LEAF = "leaf"  # built into the LUTs that add
     LUT = "lut"  # LUT ROM
     BLOCK = "block"  # block ROM
+    TALL = "tall"  # block ROM in columns that are one block RAM high
+    MIXED = "mixed"  # block ROM, and LUTs for what would fill no block
     ULTRA = "ultra"  # UltraRAM, written by the driver at start
     DDR = "ddr"  # streamed
 
@@ -59,6 +64,14 @@ class Converter:
     in_bits: int
     out_bits: int
     packet_bits: int
+
+
+def ring_copies(taps: int, repeats: int) -> int:
+    """The fewest taps of a word that must be read at a time, where it is given ``repeats`` times.
+
+    A divisor of ``taps``: in the clocks in which a word is given, the parts of the next one are read.
+    """
+    return next(copies for copies in range(1, taps + 1) if taps % copies == 0 and taps <= copies * repeats)
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,21 @@ class Window:
         """Words given for one output pixel."""
         return self.repeats * (self.geometry.taps // self.taps_per_word) * self.words_per_pixel
 
+    @property
+    def copies(self) -> int:
+        """Copies of the ring: as many taps are read at a time, fewer than a word's if a register holds it."""
+        held = self.words_per_pixel == 1 and self.taps_per_word == self.geometry.taps
+        return ring_copies(self.taps_per_word, self.repeats if held and not self.channels_outer else 1)
+
 
 def takes_dsp(act_bits: int, weight_bits: int) -> bool:
     """True where a DSP multiplies an activation by an integer: LUTs do with fewer bits, and with 4 by 4."""
     return min(act_bits, weight_bits) >= 4 and act_bits + weight_bits >= 9
+
+
+def shares_codes(pe: int, simd: int) -> bool:
+    """True where the PEs of a matrix unit with binary weights on codes share sums of pairs of them."""
+    return pe > 1 and simd > 1
 
 
 @dataclass(frozen=True)
@@ -123,6 +147,13 @@ class MatrixUnit:
     ``weight_bits`` of 1: binary weights, as above.  2 to 8: integer weights in two's
     complement; a word adds the sum of activation times weight, bipolar activations being
     -1 and +1, and a sum that leaves is start + sum (no 2p form).
+
+    ``lut6_2``: binary products are counted by a netlist of 6-input LUTs with two outputs
+    (``plan.compressor``), not by the portable unit; ``count_stages``: registers inside of a count.
+    ``leaf``: the weights are built into its adders (RTL: a generated module around ``xh_mvu``).  What
+    is on its port "weights" then is a ``WeightRom`` that is no hardware: it says which weights.
+    ``dsp_pes``: the sums of the first so many PEs, of codes with binary weights, are formed by columns of
+    DSPs (RTL ``xh_code_columns``), each for ``packed`` PEs.
     """
 
     name: str
@@ -138,6 +169,11 @@ class MatrixUnit:
     thresholded: bool
     out_bits: int
     weight_bits: int = later(1)
+    leaf: bool = later(False)
+    lut6_2: bool = later(False)
+    count_stages: int = later(0)
+    dsp_pes: int = later(0)
+    packed: int = later(0)
 
     @property
     def full(self) -> bool:
@@ -151,20 +187,42 @@ class MatrixUnit:
 
     @property
     def dsps(self) -> int:
-        """The DSPs: one a product, where the factors are wide enough for one."""
+        """The DSPs: one a product, where the factors are wide enough for one; one a code of a column."""
+        if self.dsp_pes:
+            return -(-self.dsp_pes // self.packed) * self.simd
         wide = takes_dsp(self.act_bits, self.weight_bits)
         return self.pe * self.simd if self.multiplies and wide else 0
 
 
 @dataclass(frozen=True)
+class RomPart:
+    """Bits ``low`` to ``low + width - 1`` of a ROM's ``words`` words from word ``first`` on, in a memory
+    of their own: ``Memory.BLOCK`` from word 0 on, or ``Memory.LUT``."""
+
+    low: int
+    width: int
+    first: int
+    words: int
+    memory: Memory
+
+
+@dataclass(frozen=True)
 class WeightRom:
-    """Gives ``depth`` weight words of ``width`` bits over and over (RTL ``xh_weight_rom``)."""
+    """Gives ``depth`` weight words of ``width`` bits over and over (RTL ``xh_weight_rom``).
+
+    In ``Memory.LEAF`` they are part of the matrix unit that it feeds, and it is no unit of the RTL.
+    ``luts``: its columns are LUTs by name, for a device with 6-input LUTs (RTL: a generated module);
+    else a ROM of LUTs is what a synthesiser makes of a table.  ``parts``: the memories that it is cut
+    into in ``Memory.TALL`` and ``Memory.MIXED`` (RTL: a generated module too), each bit of each word in one.
+    """
 
     name: str
     width: int
     depth: int
     memory: Memory
     file: str
+    luts: bool = later(False)
+    parts: tuple[RomPart, ...] = later(())
 
 
 @dataclass(frozen=True)
@@ -173,7 +231,8 @@ class StartRom:
 
     The ROM holds classes x groups words of ``width`` bits.  For output pixel (y, x) the
     class is row_class[y] * column_classes + column_class[x]; it gives the words of that
-    class's groups in order, frame after frame.  One class: the pixels do not matter.
+    class's groups in order, frame after frame.  One class: the pixels do not matter.  ``luts`` as
+    of a ``WeightRom``.
     """
 
     name: str
@@ -184,6 +243,7 @@ class StartRom:
     row_classes: int
     column_classes: int
     file: str
+    luts: bool = later(False)
 
     @property
     def classes(self) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import MaxPool, Tensor, Threshold
 from xnorhw.ir.types import IntType, type_for_range
+from xnorhw.plan.columns import packed_pes
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape, pool_sum_bits
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool, Quantiser, wire_bits
@@ -94,8 +95,19 @@ def leaving_bits(layer: ChipLayer, bits: int) -> int:
     return max(bits, wire_bits(layer.sums.type))
 
 
-def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -> MatrixUnit:
-    """The matrix unit of a layer."""
+def count_stages(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) -> int:
+    """Registers inside of the counts of the layer's matrix unit."""
+    return widths.fabric.count_stages(shape.simd) if layer.popcounts else 0
+
+
+def matrix_unit(
+    layer: ChipLayer,
+    shape: LayerShape,
+    widths: AccumulatorWidths,
+    memory: Memory = Memory.LUT,
+    dsp_pes: int = 0,
+) -> MatrixUnit:
+    """The matrix unit of a layer whose weights live in ``memory``; ``dsp_pes`` PEs add codes in DSPs."""
     if layer.in_matrix:
         out_bits = 1
     else:
@@ -114,6 +126,11 @@ def matrix_unit(layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths) 
         thresholded=layer.in_matrix,
         out_bits=out_bits,
         weight_bits=widths.weight_bits,
+        leaf=memory is Memory.LEAF,
+        lut6_2=layer.popcounts and widths.fabric.lut6_2,
+        count_stages=count_stages(layer, shape, widths),
+        dsp_pes=dsp_pes,
+        packed=packed_pes(layer.act_bits, layer.act.signed, shape.simd) if dsp_pes else 0,
     )
 
 
