@@ -37,7 +37,7 @@ def boards() -> Iterator[tuple[str, Board]]:
 
 
 def small_plan(graph: IntGraph, board: Board) -> Plan:
-    """A design with about ``LANES`` lanes; raises ModelError and FitError as ``make_plan``."""
+    """A design at the pace of ``LANES`` lanes; raises ModelError and FitError as ``make_plan``."""
     rate = board.clock_mhz * 1e6 / max(LEAST_CYCLES, macs(graph) // LANES)
     try:
         plan = make_plan(graph, board, target_fps=rate)
@@ -59,7 +59,7 @@ def _narrow(graph: IntGraph, layer: LayerFolding) -> LayerFolding:
         return layer
     outputs, channels = op.terms[0].weight.shape[:2]
     simd = min(channels, NATIVE_BITS)
-    return replace(layer, pe=min(outputs, -(-layer.pe * layer.simd // simd)), simd=simd)
+    return replace(layer, pe=min(outputs, -(-layer.pe * layer.simd // simd)), simd=simd, memory="auto")
 
 
 def macs(graph: IntGraph) -> int:

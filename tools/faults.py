@@ -45,7 +45,7 @@ RTL_FAULTS = (
     ),
     Fault(
         "XOR for XNOR",
-        f"{RTL}/xh_popcount.sv",
+        f"{RTL}/xh_count_lanes.sv",
         "{activation_i ~^ weight_i}",
         "{activation_i ^ weight_i}",
         MVU,
@@ -53,8 +53,8 @@ RTL_FAULTS = (
     Fault(
         "a swapped PE",
         f"{RTL}/xh_mvu.sv",
-        "assign weight = w_data_i[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];",
-        "assign weight = w_data_i[(PE-1-p)*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS];",
+        ".weight_i(w_data_i[p*SIMD+:SIMD]), .count_o(sum)",
+        ".weight_i(w_data_i[(PE-1-p)*SIMD+:SIMD]), .count_o(sum)",
         MVU,
     ),
     Fault(
@@ -67,8 +67,8 @@ RTL_FAULTS = (
     Fault(
         "a wrong pad",
         f"{RTL}/xh_window.sv",
-        "on_map_q[p] ? word : pad;",
-        "on_map_q[p] ? word : ~pad;",
+        ".CLEAR_WORD(PAD_WORD[0+:WORD_BITS])",
+        ".CLEAR_WORD(~PAD_WORD[0+:WORD_BITS])",
         WINDOW,
     ),
     Fault(
