@@ -165,7 +165,7 @@ def test_words_tell_configurations_apart(lenet: LeNet) -> None:
 # --- running ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("outputs", "board"), [(64, "pynq-z2"), (2304, "zcu104"), (8192, LIMITLESS)])
+@pytest.mark.parametrize(("outputs", "board"), [(64, "pynq-z2"), (3072, "zcu104"), (8192, LIMITLESS)])
 def test_the_first_board_that_holds_a_small_design(outputs: int, board: str) -> None:
     graph, x = network((2048, 1, 1), [Conv(outputs, (1, 1), codes=SIGN), Conv(4, (1, 1))], frames=1)
     case = planned(graph, x)

@@ -39,8 +39,8 @@ RTL_FAULTS = (
     Fault(
         "a threshold off by one",
         f"{RTL}/xh_mvu.sv",
-        "assign m_data_o[p] = !acc_q[ACC_BITS-1];",
-        "assign m_data_o[p] = !acc_q[ACC_BITS-1] && acc_q != '0;",
+        "assign m_data_o[p] = !result[ACC_BITS-1];",
+        "assign m_data_o[p] = !result[ACC_BITS-1] && result != '0;",
         MVU,
     ),
     Fault(
@@ -60,8 +60,8 @@ RTL_FAULTS = (
     Fault(
         "a lost last fold",
         f"{RTL}/xh_mvu.sv",
-        "acc_q <= (sum_first_q ? init : acc_q) + addend;",
-        "acc_q <= (sum_first_q ? init : acc_q) + ((sum_last_q && !sum_first_q) ? '0 : addend);",
+        " : acc_q) + addend;",
+        " : acc_q) + ((sum_last_q && !sum_first_q) ? '0 : addend);",
         MVU,
     ),
     Fault(
