@@ -13,6 +13,7 @@ from xnorhw.plan.compressor import count_levels, count_luts, count_netlist, leaf
 from xnorhw.plan.count_proof import prove
 from xnorhw.plan.fabric import Fabric
 from xnorhw.plan.lut_netlist import ZERO, Kind, Lut, Net, Netlist, NetlistError
+from xnorhw.plan.matrix_cost import count_cost
 
 WIDTHS = (*range(1, 131), 576)
 
@@ -106,6 +107,14 @@ def test_the_law_of_cost() -> None:
     """A LUT a lane and less; what the figures of the units rest on."""
     assert [count_luts(lanes) for lanes in (32, 64, 576)] == [29, 57, 528]
     assert count_luts(576, address_bits=2) == 477
+
+
+@pytest.mark.parametrize("address_bits", [None, 0, 2])
+def test_what_a_search_takes_a_wide_count_to_cost(address_bits: int | None) -> None:
+    """Widths of whole windows, which no search draws."""
+    for lanes in (72, 144, 288, 400, 576, 1152):
+        drawn = count_luts(lanes, address_bits=address_bits)
+        assert count_cost(lanes, address_bits) == pytest.approx(drawn, rel=0.05, abs=3)
 
 
 def _luts_changed(net: Netlist, at: int, **changes: object) -> Netlist:

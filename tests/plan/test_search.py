@@ -24,6 +24,7 @@ from xnorhw.plan.fabric import Fabric
 from xnorhw.plan.geometry import LayerShape, layer_shape, legal_pe, legal_simd
 from xnorhw.plan.network import Network, network_of
 from xnorhw.plan.pick import stages
+from xnorhw.plan.quicker import quicker
 from xnorhw.plan.schedule import LoneFrames
 from xnorhw.plan.search import Found, Search, pool_taps
 from xnorhw.plan.settle import assign
@@ -86,6 +87,24 @@ def test_no_folding_that_fits_is_faster(seed: int) -> None:
         price = search.settler.prices.of
         cheapest = min(price(design.total) for design in fitting if design.period <= best)
         assert price(found.design.total) <= cheapest * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("flip_flops", [828, 868])
+def test_a_slower_rate_than_the_fastest_is_never_refused(flip_flops: int) -> None:
+    """The cheapest design of a slow rate may want more flip-flops than a faster one."""
+    search = search_of(digits(), replace(ROOMY, ff=flip_flops))
+    fastest = search.fastest()
+    assert fastest is not None
+    periods = [p for p in search.periods(search.slowest()) if p >= fastest.design.period]
+    plain = [search.at(period) for period in periods]
+    assert any(found is None or not found.fits for found in plain)
+    for period in periods:
+        found = search.within(period)
+        assert found is not None
+        assert found.fits
+        assert found.design.period <= period
+        assert search.area_gap(found) >= 0
+    assert search.within(fastest.design.period - 1) is search.at(fastest.design.period - 1)
 
 
 def test_nothing_fits_where_brute_force_finds_nothing() -> None:
@@ -222,6 +241,24 @@ def test_what_is_left_buys_latency(graph: IntGraph) -> None:
     assert quick.proof.area_gap is None
     for plan, proof in ((small, small.proof), (quick, quick.proof)):
         assert 1 <= plan.figures.cycles_per_frame / proof.least_cycles < 1.05
+
+
+def test_what_gains_no_latency_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step makes a design cheaper and no slower, and some design it does."""
+
+    def spent(seed: int) -> tuple[int, float]:
+        search = search_of(any_network(seed), Limits(20_000, 40_000, 60, 50))
+        fastest = search.at(20_000)
+        assert fastest is not None
+        design = quicker(search, fastest).design
+        return design.schedule.latency, search.settler.prices.of(design.total)
+
+    with_it = [spent(seed) for seed in range(6)]
+    monkeypatch.setattr("xnorhw.plan.quicker._Quicker._descend", lambda _: None)
+    without = [spent(seed) for seed in range(6)]
+    pairs = list(zip(with_it, without, strict=True))
+    assert all(a[0] <= b[0] and (a[1] <= b[1] or a[0] < b[0]) for a, b in pairs)
+    assert any(a[1] < b[1] for a, b in pairs)
 
 
 def test_a_target_is_for_area_unless_latency_is_asked_for() -> None:

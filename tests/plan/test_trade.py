@@ -10,7 +10,8 @@ from tests.plan.networks import dense, digits
 from xnorhw.board import Budget, load_board
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan import make_plan, trade_off
-from xnorhw.plan.model import Trade
+from xnorhw.plan.model import Resources, Trade, TradePoint
+from xnorhw.plan.trade import _useful
 
 BOARD = load_board("pynq-z2")
 
@@ -51,6 +52,15 @@ def test_a_point_can_be_planned(case: tuple[IntGraph, Trade]) -> None:
     assert figures.cycles_per_frame <= point.cycles_per_frame
     fastest = make_plan(graph, BOARD).figures
     assert fastest.cycles_per_frame <= point.cycles_per_frame <= 1.1 * fastest.cycles_per_frame
+
+
+def test_what_is_neither_faster_nor_cheaper_is_left_out() -> None:
+    def point(cycles: int, lut: float, bram36: float = 1.0) -> TradePoint:
+        return TradePoint(cycles, cycles, 1e8 / cycles, Resources(lut=lut, bram36=bram36), fits=True)
+
+    fast, slow, slow_and_dear = point(10, 500), point(20, 400), point(30, 450)
+    fewer_blocks = point(40, 600, bram36=0.5)
+    assert _useful([fast, slow, slow_and_dear, fewer_blocks]) == (fast, slow, fewer_blocks)
 
 
 def test_what_fits_nowhere_has_a_table_all_the_same() -> None:

@@ -31,6 +31,7 @@ from xnorhw.ir.grid import off_grid
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan import Ends, Folding, Goal, ends_placed, placed, plan_ends, read_folding, trade_off
 from xnorhw.plan.model import Plan, Trade
+from xnorhw.sim.tools import require_tools
 from xnorhw.synth import yosys_family
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Model:
         except FitError:
             # what fits nowhere can be swept all the same: it shows by how much
             graph = ends_placed(self.integer, on_chip=ends == "chip")
-        return trade_off(graph, board, clock_mhz)
+        return trade_off(graph, board, clock_mhz, thorough=True)
 
     def estimate(self, plan: Plan) -> Report:
         """The figures of ``plan`` as the report of a build has them."""
@@ -225,6 +226,8 @@ class Model:
         build_folder.check_target(target, force=force, used=used)
         if synth is not None:
             synthesis_tool(synth)[0](target)
+        if trim_fifos:
+            require_tools()
         clock = _Clock(progress)
         if board == CPU:
             info, files = self._for_cpu(frames, clock)

@@ -44,6 +44,8 @@ __all__ = [
 FORMAT = "1.0"
 SOURCE = "formula"
 KINDS = ("lut", "ff", "bram36", "uram", "dsp")
+CROWDED = 0.9
+"""A share of the LUTs or flip-flops from which on routing is in doubt."""
 KIND_NAMES = {"lut": "LUT", "ff": "FF", "bram36": "BRAM36", "uram": "URAM", "dsp": "DSP"}
 
 
@@ -308,12 +310,21 @@ def proof_text(proof: Proof, cycles: int) -> str:
     if proof.area_gap is not None:
         said.append("area: proven least" if proof.area_gap == 0 else f"area: {_bound(proof.area_gap)}")
     else:
-        said.append("the rest of the board was spent on latency")
+        said.append("what was left of the board then bought latency, without a bound")
     return "; ".join(said)
 
 
 def _bound(gap: float) -> str:
     return f"within {ceil(1000 * gap) / 10:.1f} % of the bound"
+
+
+def _crowded(used: Resources, budget: Resources) -> list[str]:
+    """A line where so much of the board's logic is taken that placing and routing it may fail."""
+    kinds = [kind for kind in ("lut", "ff") if getattr(used, kind) > CROWDED * getattr(budget, kind)]
+    if not kinds:
+        return []
+    taken = " and ".join(f"{getattr(used, k) / getattr(budget, k):.0%} of the {KIND_NAMES[k]}" for k in kinds)
+    return [f"{taken}: above {CROWDED:.0%} a design may not route, and formulas are up to 10 % off."]
 
 
 def report_text(report: Report) -> str:
@@ -362,6 +373,7 @@ def report_text(report: Report) -> str:
         + f"{report.weights.float32_bytes:,} in float32; all ROMs: {report.weights.total_bytes:,} bytes",
         *([] if report.proof is None else [proof_text(report.proof, report.cycles_per_frame)]),
         *([trimmed_text(report.trimmed)] if report.trimmed else []),
+        *_crowded(used, report.budget),
         "All of these are formulas, not measurements.",
     ]
     on_chip = [f"{x.name} ({x.weight_bits} bits)" for x in report.full_layers if x.where == "chip"]

@@ -41,6 +41,7 @@ def trade_text(trade: Trade) -> str:
         "",
         "The smallest design of each rate, without the shell; the planner fills at most "
         f"{limits.lut:,.0f} LUT, {limits.ff:,.0f} FF, {limits.bram36:g} BRAM36 and {limits.dsp:,.0f} DSP.",
+        "Each is found nearly: of a rate that hardly fits, `estimate --target-fps` may find a smaller one.",
         "All of these are formulas, not measurements.",
     ]
     return "\n".join(lines)

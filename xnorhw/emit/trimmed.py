@@ -34,5 +34,6 @@ def trimmed_text(buffers: Sequence[TrimmedBuffer]) -> str:
     names = ", ".join(f"{buffer.name} {buffer.planned} to {buffer.depth}" for buffer in fewer)
     return (
         f"rings and FIFOs: {len(fewer)} of {len(buffers)} trimmed by simulation, "
-        f"{' and '.join(parts)} saved: {names}"
+        f"{' and '.join(parts)} saved: {names}; "
+        "folding.json keeps no depths, give --trim-fifos with it"
     )

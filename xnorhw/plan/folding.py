@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _FORMAT = "xnorhw-folding"
-_MAJOR, _MINOR = 1, 0
+_MAJOR, _MINOR = 1, 1
 _MEMORIES = ("auto", "block", "lut")
 _WEIGHT_MEMORIES = ("auto", "block", "leaf", "lut", "mixed", "tall")
 _LAYER_OPTIONS = ("pixels", "memory", "window_memory", "dsp_pes", "legal")
@@ -93,7 +93,7 @@ def next_named(entries: tuple[LayerFolding, ...], name: str) -> LayerFolding:
 
 
 def folding_of(plan: Plan) -> Folding:
-    """The folding that ``plan`` was built with, complete: building with it gives the plan again."""
+    """The folding that ``plan`` was built with, complete but for what ``--trim-fifos`` shortened."""
     windows = {e.target: e.source for e in plan.edges if isinstance(_unit(plan, e.source), Window)}
     windows |= {x.matrix: x.window for x in plan.layers if x.window}
     writes = {job.unit: job.writes for job in plan.jobs}
@@ -183,7 +183,7 @@ def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
             + ("" if layer.groups == 1 else " in a group")
             + f" and {layer.taps} taps",
             module=entry.name,
-            remedy=f"Use {simd_hint(layer)}; the nearest are {_listed(near)}",
+            remedy=f"Use {simd_hint(layer)}; nearest: {_listed(near)}",
         )
     if entry.pixels != 1:
         raise FitError(
@@ -220,7 +220,7 @@ def simd_hint(layer: ChipLayer) -> str:
     legal = [s for s in legal_simd(layer) if word_bits(layer, layer_shape(layer, 1, s)) <= WIDEST_WORD]
     within = [s for s in legal if s <= layer.slice_channels]
     more = [s for s in legal if s > layer.slice_channels]
-    if len(within) == 1 or layer.groups > 1:
+    if len(within) <= 2 or layer.groups > 1:
         return f"simd {_listed([*within, *more])}"
     return f"simd 1 to {within[-1]}" + (f", or {_listed(more)}" if more else "")
 

@@ -305,9 +305,9 @@ class Plan:
     """Everything an emitter needs besides the packed words.
 
     ``on_host``: the full-precision layers that the host runs, and why.  ``family``: the board's, "" in
-    plans from before it was kept.  ``proof``: None where the
-    folding was given.  ``trade``: what other frame rates would take, None where nobody asked.
-    ``trimmed``: the buffers of which a simulation told how deep they must be.
+    plans from before it was kept.  ``proof``: None where the folding was given.  ``trade``: what
+    other frame rates would take, None where nobody asked.  ``trimmed``: the buffers of which a
+    simulation told how deep they must be.
     """
 
     board: str

@@ -121,7 +121,7 @@ def _search(
             )
         # a clock more or less of the period is below what a rate in decimal digits says
         asked = min(int(min(clock * 1e6 / target_fps * (1 + 1e-9), _NO_HURRY)), search.slowest())
-        found = search.at(asked)
+        found = search.within(asked)
         if found is None or found.design.period > asked or not found.fits:
             raise _too_slow(search, found, asked, board, limits, clock, target_fps)
         return _spent(search, found, goal, 0)

@@ -212,6 +212,23 @@ class Search:
 
     # --- the cheapest of a period --------------------------------------------------------------
 
+    def within(self, period: int) -> Found | None:
+        """A design of at most ``period`` clocks a frame that fits: the cheapest found; ``at`` where none is.
+
+        What is cheapest at a slow period may fill one kind of resource that a faster design leaves free.
+        """
+        asked = self.at(period)
+        if asked is None or (asked.fits and asked.design.period <= period):
+            return asked
+        fastest = self.fastest()
+        if fastest is None or fastest.design.period > period:
+            return self.at(period)
+        between = [p for p in self.periods(period) if fastest.design.period < p < period]
+        tries = (self.at(p) for p in between[:: -max(1, len(between) // _TRIES)])
+        fitting = [found for found in tries if found is not None and found.fits]
+        best = min([fastest, *fitting], key=self._rank)
+        return replace(best, least_price=min(best.least_price, asked.least_price), proved=False)
+
     def at(self, period: int) -> Found | None:
         """The cheapest design of at most ``period`` clocks a frame; None where no folding is so fast.
 

@@ -19,19 +19,24 @@ _DOWN_TO = 1024
 """And down to so many times less."""
 
 
-def trade_off(graph: IntGraph, board: Board, clock_mhz: float | None = None, points: int = 32) -> Trade:
+def trade_off(
+    graph: IntGraph, board: Board, clock_mhz: float | None = None, points: int = 32, thorough: bool = False
+) -> Trade:
     """The cheapest design of each of at most ``points`` frame rates, the fastest first.
 
     From rates past what fits, where some folding has them, to a thousandth of the fastest
     that does; what is neither faster nor cheaper than another is left out.  ``graph``: with its
-    full-precision layers placed.  Raises ModelError and FitError as ``make_plan`` does, but none where
+    full-precision layers placed.  Each design is found nearly; ``thorough``: the fastest that fits as
+    ``make_plan`` finds it.  Raises ModelError and FitError as ``make_plan`` does, but none where
     nothing fits.
     """
     clock = clock_of(board, clock_mhz)
     network = network_of(graph, fabric_of(board, clock))
     limits = limits_of(board, board.fill)
-    search = Search(network, board.stream_bits, limits, ddr_cycles(network, board, clock), thorough=False)
-    fastest, slowest = search.fastest(), search.slowest()
+    least = ddr_cycles(network, board, clock)
+    search = Search(network, board.stream_bits, limits, least, thorough=False)
+    wide = Search(network, board.stream_bits, limits, least) if thorough else search
+    fastest, slowest = wide.fastest(), search.slowest()
     centre = slowest if fastest is None else fastest.design.period
     first, last = max(search.floor, ceil(centre / _BEYOND)), min(slowest, centre * _DOWN_TO)
     search.tables(last)
@@ -39,6 +44,8 @@ def trade_off(graph: IntGraph, board: Board, clock_mhz: float | None = None, poi
     wanted = sorted({centre, *(min(int(first * step**i), last) for i in range(points - 1))})
     found = [search.at(period) for period in wanted]
     rows = {f.design.period: _point(f, clock) for f in found if f is not None}
+    if fastest is not None:
+        rows[centre] = _point(fastest, clock)
     room = Resources(limits.lut, limits.ff, limits.bram36, dsp=limits.dsp)
     return Trade(room, _useful([rows[period] for period in sorted(rows)]))
 
