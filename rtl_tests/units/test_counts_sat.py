@@ -163,7 +163,10 @@ def test_unit_is_its_description(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [("!acc_q[ACC_BITS-1]", "acc_q[ACC_BITS-1]"), ("(sum_first_q ? init : acc_q)", "acc_q")],
+    [
+        ("!result[ACC_BITS-1]", "result[ACC_BITS-1]"),
+        ("(sum_first_q ? (FALLS ? ~init : init) : acc_q)", "acc_q"),
+    ],
     ids=["threshold", "start"],
 )
 def test_another_unit_is_found(change: tuple[str, str], tmp_path: Path) -> None:

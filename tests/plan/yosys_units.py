@@ -130,7 +130,7 @@ def memories(entry: Case, top: str, seed: int) -> dict[str, str]:
     def text(words: Sequence[int]) -> str:
         return "".join(f"{word:x}\n" for word in words)
 
-    if not entry.memory or entry.form == "luts":
+    if not entry.memory or entry.form in ("leaf", "luts"):
         return {}
     words = contents(entry, seed)
     if not entry.form:
