@@ -36,6 +36,8 @@ class Shape:
 SHAPES = (
     Shape(8, 8, 64),  # a wire
     Shape(8, 8, 61),  # equal, with a tail to clear
+    Shape(16, 100, 100),  # wide, a packet a word
+    Shape(24, 64, 50),  # the same, with a tail to clear
     Shape(64, 8, 512),  # narrow, dividing
     Shape(64, 8, 488),
     Shape(64, 8, 484),

@@ -8,7 +8,8 @@
 // Both directions look at a fixed concatenation {incoming word, history of earlier bits} and
 // choose where in it the outgoing word starts, in steps of gcd(IN_BITS, OUT_BITS) bits.  So the
 // history is a plain register with no multiplexer in front, and where one width divides the
-// other the form shrinks by itself: no history when narrowing, no choice when widening.
+// other the form shrinks by itself: no history when narrowing, no choice when widening.  Nor is there
+// a choice where a packet is one outgoing word: its last bits always stand at the same place.
 // s_ready_o and m_valid_o are combinational; a FIFO on one side cuts the paths.
 module xh_width_converter #(
   parameter int unsigned IN_BITS     = 64,
@@ -55,6 +56,9 @@ module xh_width_converter #(
 
   // a packet that both widths divide ends by itself in the phase it began in: nothing to count
   localparam bit COUNTED = PACKET_BITS % IN_BITS != 0 || PACKET_BITS % OUT_BITS != 0;
+
+  // a packet that leaves as one word, with the last of those that came in
+  localparam bit SINGLE = COUNTED && OUT_WORDS == 1;
 
   // the packet's bits before its last incoming and its last outgoing word
   localparam int unsigned IN_BEFORE  = (IN_WORDS - 1) * IN_BITS;
@@ -180,10 +184,8 @@ module xh_width_converter #(
     localparam int unsigned TAIL_OFFSET =
         FLUSHES ? HISTORY + OUT_BEFORE - IN_BEFORE - IN_BITS : HISTORY + OUT_BEFORE - IN_BEFORE;
 
-    logic [OFFSET_BITS-1:0] offset_q;
     logic [HISTORY-1:0] history_q;
     logic [HISTORY+IN_BITS-1:0] span;
-    logic [IN_GRAINS*OUT_BITS-1:0] candidates;
     logic [OUT_BITS-1:0] whole;
     logic filled;       // the incoming word completes an outgoing one
     logic packet_end;   // the incoming word is the packet's last
@@ -192,7 +194,6 @@ module xh_width_converter #(
     logic accept;
 
     assign span   = {s_data_i, history_q};
-    assign filled = offset_q < OFFSET_BITS'(IN_GRAINS);
     assign accept = s_valid_i && s_ready_o;
 
     if (COUNTED) begin : gen_count
@@ -210,28 +211,38 @@ module xh_width_converter #(
     end
 
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) begin
-        offset_q <= START;
-      end else if (accept) begin
-        if (packet_end) offset_q <= START;
-        else if (filled) offset_q <= offset_q + OFFSET_BITS'(OUT_GRAINS - IN_GRAINS);
-        else offset_q <= offset_q - OFFSET_BITS'(IN_GRAINS);
-      end
-    end
-
-    always_ff @(posedge clk_i) begin
       if (accept) history_q <= span[IN_BITS+:HISTORY];
     end
 
-    for (genvar p = 0; p < IN_GRAINS; p++) begin : gen_candidate
-      assign candidates[p*OUT_BITS+:OUT_BITS] = span[p*GRAIN+:OUT_BITS];
-    end
+    if (SINGLE) begin : gen_one_place
+      assign filled = packet_end;
+      assign whole  = OUT_BITS'(span >> TAIL_OFFSET) & TAIL_MASK;
+    end else begin : gen_places
+      logic [OFFSET_BITS-1:0] offset_q;
+      logic [IN_GRAINS*OUT_BITS-1:0] candidates;
 
-    if (IN_GRAINS > 1) begin : gen_choice
-      localparam int unsigned CHOICE_BITS = $clog2(IN_GRAINS);
-      assign whole = candidates[offset_q[CHOICE_BITS-1:0]*OUT_BITS+:OUT_BITS];
-    end else begin : gen_no_choice
-      assign whole = candidates;
+      assign filled = offset_q < OFFSET_BITS'(IN_GRAINS);
+
+      always_ff @(posedge clk_i) begin
+        if (!rst_ni) begin
+          offset_q <= START;
+        end else if (accept) begin
+          if (packet_end) offset_q <= START;
+          else if (filled) offset_q <= offset_q + OFFSET_BITS'(OUT_GRAINS - IN_GRAINS);
+          else offset_q <= offset_q - OFFSET_BITS'(IN_GRAINS);
+        end
+      end
+
+      for (genvar p = 0; p < IN_GRAINS; p++) begin : gen_candidate
+        assign candidates[p*OUT_BITS+:OUT_BITS] = span[p*GRAIN+:OUT_BITS];
+      end
+
+      if (IN_GRAINS > 1) begin : gen_choice
+        localparam int unsigned CHOICE_BITS = $clog2(IN_GRAINS);
+        assign whole = candidates[offset_q[CHOICE_BITS-1:0]*OUT_BITS+:OUT_BITS];
+      end else begin : gen_no_choice
+        assign whole = candidates;
+      end
     end
 
     if (COUNTED && FLUSHES) begin : gen_flush
@@ -246,7 +257,7 @@ module xh_width_converter #(
       assign flush    = flush_q;
       assign emit     = filled;
       assign m_data_o = flush ? OUT_BITS'(span >> TAIL_OFFSET) & TAIL_MASK : whole;
-    end else if (COUNTED) begin : gen_tail
+    end else if (COUNTED && !SINGLE) begin : gen_tail
       assign flush    = 1'b0;
       assign emit     = filled || packet_end;
       assign m_data_o = packet_end ? OUT_BITS'(span >> TAIL_OFFSET) & TAIL_MASK : whole;

@@ -125,6 +125,10 @@ def _converter(unit: Converter) -> Resources:
     if in_words == out_words == 1 or (unit.in_bits == unit.out_bits and not counted):
         return Resources()
     narrows = unit.in_bits >= unit.out_bits
+    if counted and out_words == 1 and not narrows:
+        # a packet that leaves as one word stands at one place
+        bits = clog2(in_words)
+        return Resources(lut=1.3 * bits + 2, ff=(in_words - 1) * unit.in_bits + bits)
     places = unit.in_bits // grain
     if unit.in_bits == unit.out_bits:
         places = 1
