@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.hardware.designs import Design, built
 from benchmarks.hardware.networks import one_layer
 from xnorhw.plan import Folding, LayerFolding
+from xnorhw.plan.resources import unit_resources
 
 __all__ = ["ELEMENTS", "Element", "Lanes", "design", "measure"]
 
@@ -67,12 +68,13 @@ def design(element: Element, folder: Path) -> Design:
 
 
 def measure(element: Element, folder: Path) -> Lanes:
-    """By yosys, from a whole build; the formula beside it."""
+    """By yosys, from a whole build, without the FIFO behind the unit; the formula beside it."""
     made = design(element, folder)
     units = {unit.name: unit for unit in made.area.units}
 
     def lane(*names: str) -> float:
-        return sum(units[n].resources.lut for n in names if n in units) / element.lanes
+        found = (units[n] for n in names if n in units)
+        return sum(unit.resources.lut - unit.fifos.lut for unit in found) / element.lanes
 
     return Lanes(
         whole=lane("l0_mvu", "l0_weights"),
@@ -80,5 +82,6 @@ def measure(element: Element, folder: Path) -> Lanes:
         with_starts=lane("l0_mvu", "l0_weights", "l0_starts"),
         bram36=units["l0_weights"].resources.bram36 if "l0_weights" in units else 0.0,
         source=f"synthesised (yosys {made.area.version})",
-        formula=sum(units[n].formula.lut for n in ("l0_mvu", "l0_weights") if n in units) / element.lanes,
+        formula=sum(unit_resources(made.plan.unit(n)).lut for n in ("l0_mvu", "l0_weights") if n in units)
+        / element.lanes,
     )

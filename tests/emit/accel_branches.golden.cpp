@@ -69,7 +69,7 @@ void accel_hls(hls::stream<ap_uint<64> > &s_axis, hls::stream<ap_uint<64> > &m_a
 #pragma HLS STREAM variable=l2_window_taps_in depth=2 type=fifo
   hls::stream<ap_uint<2>, 4> l2_mvu_in("l2_mvu_in");  // act9
 #pragma HLS STREAM variable=l2_mvu_in depth=4 type=fifo
-  hls::stream<ap_uint<7>, 3> l2_requant_in("l2_requant_in");  // conv10
+  hls::stream<ap_uint<6>, 3> l2_requant_in("l2_requant_in");  // conv10
 #pragma HLS STREAM variable=l2_requant_in depth=3 type=fifo
   hls::stream<ap_uint<6>, 3> j4_add_in0("j4_add_in0");  // grid11
 #pragma HLS STREAM variable=j4_add_in0 depth=3 type=fifo

@@ -415,7 +415,7 @@ void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<2> > &target) 
   #pragma HLS BIND_STORAGE variable=l1_mvu_weights type=rom_1p impl=lutram
   #pragma HLS ARRAY_PARTITION variable=l1_mvu_starts type=complete dim=1
   #pragma HLS BIND_STORAGE variable=l1_mvu_starts type=rom_1p impl=lutram
-  ap_int<5> accumulator[2];
+  ap_int<4> accumulator[2];
   #pragma HLS ARRAY_PARTITION variable=accumulator type=complete dim=0
   ap_uint<4> address = 0;  // of the weights
   groups:
@@ -430,7 +430,7 @@ void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<2> > &target) 
       for (int pe = 0; pe < 2; pe++) {
         #pragma HLS UNROLL
         const ap_uint<3> weights = l1_mvu_weights[pe][address];
-        ap_int<5> sum = accumulator[pe];
+        ap_int<4> sum = accumulator[pe];
         if (fold == 0) sum = l1_mvu_starts[pe][group];
         sum += xh_popcount<3, 3>(~(activations ^ weights));
         accumulator[pe] = sum;
@@ -505,7 +505,7 @@ void l2_mvu(hls::stream<ap_uint<5> > &source, hls::stream<ap_uint<32> > &target)
     for (int pe = 0; pe < 1; pe++) {
       #pragma HLS UNROLL
       const ap_uint<5> weights = l2_mvu_weights[pe][address];
-      ap_int<5> sum = l2_mvu_starts[pe][group];
+      ap_int<4> sum = l2_mvu_starts[pe][group];
       sum += xh_popcount<5, 5>(~(activations ^ weights)) << 1;
       result.range(pe * 32 + 31, pe * 32) = ap_int<32>(sum);
     }

@@ -162,12 +162,12 @@ void l0_window_taps(hls::stream<ap_uint<72> > &source, hls::stream<ap_uint<24> >
 }
 
 // PE 2 x SIMD 6, 3 folds, 2 channel groups, sums; 96 clocks a frame.
-void l0_mvu(hls::stream<ap_uint<24> > &source, hls::stream<ap_uint<20> > &target) {
+void l0_mvu(hls::stream<ap_uint<24> > &source, hls::stream<ap_uint<18> > &target) {
   #pragma HLS ARRAY_PARTITION variable=l0_mvu_weights type=complete dim=1
   #pragma HLS BIND_STORAGE variable=l0_mvu_weights type=rom_1p impl=lutram
   #pragma HLS ARRAY_PARTITION variable=l0_mvu_starts type=complete dim=1
   #pragma HLS BIND_STORAGE variable=l0_mvu_starts type=rom_1p impl=lutram
-  ap_int<10> accumulator[2];
+  ap_int<9> accumulator[2];
   #pragma HLS ARRAY_PARTITION variable=accumulator type=complete dim=0
   ap_uint<3> address = 0;  // of the weights
   columns:
@@ -179,16 +179,16 @@ void l0_mvu(hls::stream<ap_uint<24> > &source, hls::stream<ap_uint<20> > &target
         #pragma HLS PIPELINE II=1 rewind style=flp
         #pragma HLS LOOP_FLATTEN
         const ap_uint<24> activations = source.read();
-        ap_uint<20> result = 0;
+        ap_uint<18> result = 0;
         processing_elements:
         for (int pe = 0; pe < 2; pe++) {
           #pragma HLS UNROLL
           const ap_uint<6> weights = l0_mvu_weights[pe][address];
-          ap_int<10> sum = accumulator[pe];
+          ap_int<9> sum = accumulator[pe];
           if (fold == 0) sum = l0_mvu_starts[pe][group];
           sum += xh_code_sum<6, 4, false, 8>(activations, weights);
           accumulator[pe] = sum;
-          result.range(pe * 10 + 9, pe * 10) = ap_int<10>(sum);
+          result.range(pe * 9 + 8, pe * 9) = ap_int<9>(sum);
         }
         if (fold == 2) target.write(result);
         if (address == 5) {
@@ -202,7 +202,7 @@ void l0_mvu(hls::stream<ap_uint<24> > &source, hls::stream<ap_uint<20> > &target
 }
 
 // how many of 3 levels a sum has passed, 2 lanes; 32 clocks a frame.
-void l0_levels(hls::stream<ap_uint<20> > &source, hls::stream<ap_uint<4> > &target) {
+void l0_levels(hls::stream<ap_uint<18> > &source, hls::stream<ap_uint<4> > &target) {
   #pragma HLS ARRAY_PARTITION variable=l0_levels_table type=complete dim=1
   #pragma HLS BIND_STORAGE variable=l0_levels_table type=rom_1p impl=lutram
   rounds:
@@ -211,19 +211,19 @@ void l0_levels(hls::stream<ap_uint<20> > &source, hls::stream<ap_uint<4> > &targ
     for (int word = 0; word < 2; word++) {
       #pragma HLS PIPELINE II=1 rewind style=flp
       #pragma HLS LOOP_FLATTEN
-      const ap_uint<20> sums = source.read();
+      const ap_uint<18> sums = source.read();
       ap_uint<4> result = 0;
       lanes:
       for (int lane = 0; lane < 2; lane++) {
         #pragma HLS UNROLL
-        const ap_uint<31> table = l0_levels_table[lane][word];
-        const ap_int<10> sum = sums.range(lane * 10 + 9, lane * 10);
-        const bool flip = table[30];
+        const ap_uint<28> table = l0_levels_table[lane][word];
+        const ap_int<9> sum = sums.range(lane * 9 + 8, lane * 9);
+        const bool flip = table[27];
         ap_uint<2> code = 0;
       levels:
         for (int level = 0; level < 3; level++) {
           #pragma HLS UNROLL
-          const ap_int<10> least = table.range(level * 10 + 9, level * 10);
+          const ap_int<9> least = table.range(level * 9 + 8, level * 9);
           code += ap_uint<1>((sum >= least) != flip);
         }
         result.range(lane * 2 + 1, lane * 2) = code;
@@ -464,7 +464,7 @@ void l1_plane(hls::stream<ap_uint<6> > &source, hls::stream<ap_uint<3> > &target
 }
 
 // PE 1 x SIMD 3, 1 folds, 2 channel groups x 2 terms, sums; 16 clocks a frame.
-void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<4> > &target) {
+void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<3> > &target) {
   #pragma HLS ARRAY_PARTITION variable=l1_mvu_weights type=complete dim=1
   #pragma HLS BIND_STORAGE variable=l1_mvu_weights type=rom_1p impl=lutram
   #pragma HLS ARRAY_PARTITION variable=l1_mvu_starts type=complete dim=1
@@ -477,14 +477,14 @@ void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<4> > &target) 
       #pragma HLS PIPELINE II=1 rewind style=flp
       #pragma HLS LOOP_FLATTEN
       const ap_uint<3> activations = source.read();
-      ap_uint<4> result = 0;
+      ap_uint<3> result = 0;
       processing_elements:
       for (int pe = 0; pe < 1; pe++) {
         #pragma HLS UNROLL
         const ap_uint<3> weights = l1_mvu_weights[pe][address];
-        ap_int<4> sum = l1_mvu_starts[pe][group];
+        ap_int<3> sum = l1_mvu_starts[pe][group];
         sum += xh_popcount<3, 4>(~(activations ^ weights)) << 1;
-        result.range(pe * 4 + 3, pe * 4) = ap_int<4>(sum);
+        result.range(pe * 3 + 2, pe * 3) = ap_int<3>(sum);
       }
       target.write(result);
       if (address == 3) {
@@ -497,7 +497,7 @@ void l1_mvu(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<4> > &target) 
 }
 
 // weighted sum of terms: 3, -1; 1 lanes; 16 clocks a frame.
-void l1_terms(hls::stream<ap_uint<4> > &source, hls::stream<ap_uint<5> > &target) {
+void l1_terms(hls::stream<ap_uint<3> > &source, hls::stream<ap_uint<5> > &target) {
   ap_int<5> total[1];
   #pragma HLS ARRAY_PARTITION variable=total type=complete dim=0
   words:
@@ -506,12 +506,12 @@ void l1_terms(hls::stream<ap_uint<4> > &source, hls::stream<ap_uint<5> > &target
     for (int term = 0; term < 2; term++) {
       #pragma HLS PIPELINE II=1 rewind style=flp
       #pragma HLS LOOP_FLATTEN
-      const ap_uint<4> sums = source.read();
+      const ap_uint<3> sums = source.read();
       ap_uint<5> result = 0;
       lanes:
       for (int lane = 0; lane < 1; lane++) {
         #pragma HLS UNROLL
-        const ap_int<4> sum = sums.range(lane * 4 + 3, lane * 4);
+        const ap_int<3> sum = sums.range(lane * 3 + 2, lane * 3);
         const ap_int<5> weighted = sum * l1_terms_coefficients[term];
         ap_int<5> added = total[lane];
         if (term == 0) added = 0;

@@ -132,11 +132,12 @@ def sums_range(layer: ChipLayer) -> tuple[int, int]:
 
 
 def accumulator_widths(layer: ChipLayer) -> AccumulatorWidths:
-    """The narrowest widths that hold every start and every partial sum of every term.
+    """The narrowest widths that hold every start and every sum of every term.
 
-    Partial sums move between the start plus all that is negative and the start plus all
-    that is positive, whatever the order: a popcount adds 0 to n, codes add w * x.  Raw
-    bipolar sums accumulate from start >> 1 (the lowest bit is appended at the end).
+    Sums lie between the start plus all that is negative and the start plus all that is positive: a
+    popcount adds 0 to n, codes add w * x.  On the way to them, and in rows past the last output
+    channel, which are dropped, an accumulator may go round.  Raw bipolar sums accumulate from
+    start >> 1 (the lowest bit is appended at the end).
     """
     found = [_term_widths(layer, term) for term in range(layer.terms)]
     start, acc = (max(pair[i] for pair in found) for i in range(2))
@@ -162,8 +163,7 @@ def _weight_bits(layer: ChipLayer) -> int:
 def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
     starts = start_values(layer, term)
     low, high = int(starts.min()), int(starts.max())
-    # a row past the last output channel starts at 0
-    start = type_for_range(min(low, 0), max(high, 0)).bits
+    start = type_for_range(low, high).bits
     weights = flipped_weights(layer, term)
     n = int(weights[0].size)
     if layer.full:
@@ -171,16 +171,13 @@ def _term_widths(layer: ChipLayer, term: int) -> tuple[int, int]:
     if layer.matrix_bipolar:
         if not layer.in_matrix:
             low, high = low >> 1, high >> 1
-        return start, type_for_range(min(low, 0), max(high, 0) + n).bits
+        return start, type_for_range(low, high + n).bits
     ones = (weights > 0).sum(axis=_EVERY_CHANNEL, dtype=np.int64)
-    # a padded row has weights of ones alone: n ones
-    ones = np.append(ones, n)
-    starts = np.concatenate([starts, np.zeros((len(starts), 1), np.int64)], axis=1)
     least = ones * layer.act.min - (n - ones) * layer.act.max
     most = ones * layer.act.max - (n - ones) * layer.act.min
     floor = int((starts + least).min())
     ceiling = int((starts + most).max())
-    return start, type_for_range(min(floor, 0), max(ceiling, 0)).bits
+    return start, type_for_range(floor, ceiling).bits
 
 
 def _integer_bits(layer: ChipLayer, starts: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]) -> int:

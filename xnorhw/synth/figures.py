@@ -98,13 +98,14 @@ class VivadoFigures:
 class UnitFigures:
     """One unit of the RTL with the FIFOs behind it: what was found, and what the formula says.
 
-    ``layer`` is "" for what belongs to none.
+    ``layer`` is "" for what belongs to none.  ``fifos``: the part of ``resources`` that is FIFOs.
     """
 
     name: str
     layer: str
     resources: Resources
     formula: Resources
+    fifos: Resources = Resources()
 
 
 @dataclass(frozen=True)

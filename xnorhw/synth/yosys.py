@@ -178,10 +178,13 @@ def _units(plan: Plan, modules: _Modules, instances: Mapping[str, str]) -> tuple
     parts += [(i.unit.name, i.layer, [f"u_{i.name}"], i.outs) for i in net.instances]
     found = []
     for name, layer, own, outs in parts:
-        cells = own + [f"fifo_{link.get}" for link in outs if link.depth]
-        cost = sum((modules.resources(instances[cell]) for cell in cells), Resources())
-        if cells:
-            found.append(UnitFigures(name, layer, cost, formulas[name]))
+        behind = [f"fifo_{link.get}" for link in outs if link.depth]
+        unit, fifos = (
+            sum((modules.resources(instances[cell]) for cell in cells), Resources())
+            for cells in (own, behind)
+        )
+        if own or behind:
+            found.append(UnitFigures(name, layer, unit + fifos, formulas[name], fifos))
     return tuple(found)
 
 
