@@ -25,6 +25,8 @@
 // DSP_PES: the sums of the first so many PEs are formed by columns of DSPs, one DSP a code for PACKED PEs
 // (codes with binary weights on 7 series alone).  All words then go through the columns' registers, and a
 // start word is taken when its sum begins behind them.
+// PIXELS: so many pixels at once, pixel by pixel in the words of activations, starts and results; they share the
+// weights.
 // m_ready_i reaches the three ready outputs combinationally.
 module xh_mvu #(
   parameter int unsigned PE          = 4,
@@ -43,26 +45,28 @@ module xh_mvu #(
   parameter bit          LEAF        = 1'b0,
   parameter int unsigned DSP_PES     = 0,
   parameter int unsigned PACKED      = 1,
+  parameter int unsigned PIXELS      = 1,
+  localparam int unsigned ROWS       = PIXELS * PE,
   localparam int unsigned W_BITS     = LEAF ? PE * $clog2(SIMD + 1) : PE * SIMD * WEIGHT_BITS
 ) (
-  input  logic                           clk_i,
-  input  logic                           rst_ni,
+  input  logic                            clk_i,
+  input  logic                            rst_ni,
 
-  input  logic                           s_valid_i,
-  output logic                           s_ready_o,
-  input  logic [SIMD*ACT_BITS-1:0]       s_data_i,
+  input  logic                            s_valid_i,
+  output logic                            s_ready_o,
+  input  logic [PIXELS*SIMD*ACT_BITS-1:0] s_data_i,
 
-  input  logic                           w_valid_i,
-  output logic                           w_ready_o,
-  input  logic [W_BITS-1:0]              w_data_i,
+  input  logic                            w_valid_i,
+  output logic                            w_ready_o,
+  input  logic [W_BITS-1:0]               w_data_i,
 
-  input  logic                           t_valid_i,
-  output logic                           t_ready_o,
-  input  logic [PE*START_BITS-1:0]       t_data_i,
+  input  logic                            t_valid_i,
+  output logic                            t_ready_o,
+  input  logic [ROWS*START_BITS-1:0]      t_data_i,
 
-  output logic                           m_valid_o,
-  input  logic                           m_ready_i,
-  output logic [PE*OUT_BITS-1:0]         m_data_o
+  output logic                            m_valid_o,
+  input  logic                            m_ready_i,
+  output logic [ROWS*OUT_BITS-1:0]        m_data_o
 );
 
   // raw bipolar results are one bit longer than the accumulator
@@ -108,6 +112,9 @@ module xh_mvu #(
   if (LEAF && !COUNTS) begin : gen_bad_leaf
     $error("xh_mvu: only signs meet weights in leaves");
   end
+  if (PIXELS < 1 || (PIXELS > 1 && (LEAF || COLUMNS))) begin : gen_bad_pixels
+    $error("xh_mvu: PIXELS must be 1 where counts come in or columns of DSPs add");
+  end
   if (DSP_PES > PE || (COLUMNS && !SHARES)) begin : gen_bad_columns
     $error("xh_mvu: columns of DSPs add codes with binary weights, of several PEs and lanes");
   end
@@ -138,13 +145,24 @@ module xh_mvu #(
 
   // what the PEs take in of a word of activations
   logic x_valid, x_ready;
-  logic [X_BITS-1:0] x_data;
+  logic [PIXELS*X_BITS-1:0] x_data;
 
   if (SHARES) begin : gen_shared
-    xh_code_pairs #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_pairs (
-      .clk_i, .rst_ni, .s_valid_i, .s_ready_o, .s_data_i,
-      .m_valid_o(x_valid), .m_ready_i(x_ready), .m_data_o(x_data)
-    );
+    // all pixels move at once
+    logic [PIXELS-1:0] pair_valid, pair_ready;
+
+    for (genvar m = 0; m < PIXELS; m++) begin : gen_pixel
+      xh_code_pairs #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_pairs (
+        .clk_i, .rst_ni,
+        .s_valid_i, .s_ready_o(pair_ready[m]), .s_data_i(s_data_i[m*SIMD*ACT_BITS+:SIMD*ACT_BITS]),
+        .m_valid_o(pair_valid[m]), .m_ready_i(x_ready), .m_data_o(x_data[m*X_BITS+:X_BITS])
+      );
+    end
+
+    logic unused;
+    assign unused    = ^{pair_valid, pair_ready};
+    assign x_valid   = pair_valid[0];
+    assign s_ready_o = pair_ready[0];
   end else begin : gen_alone
     assign x_valid   = s_valid_i;
     assign s_ready_o = x_ready;
@@ -233,12 +251,14 @@ module xh_mvu #(
     assign {lanes, odd} = '0;
   end
 
-  for (genvar p = 0; p < PE; p++) begin : gen_pe
+  for (genvar r = 0; r < ROWS; r++) begin : gen_pe
 
-    localparam bit IN_COLUMN = p < DSP_PES;
+    localparam int unsigned P = r % PE;   // whose weights they are
+    localparam int unsigned M = r / PE;   // the pixel
+    localparam bit IN_COLUMN = P < DSP_PES;
     // A column's lanes are half of a sum less 1, the last of PACKED minus half of it.  There the
     // accumulator holds its inverse, which grows by what is taken away.
-    localparam bit FALLS = IN_COLUMN && PACKED > 1 && p % PACKED == PACKED - 1;
+    localparam bit FALLS = IN_COLUMN && PACKED > 1 && P % PACKED == PACKED - 1;
     logic [SUM_BITS-1:0] sum;
     logic [KEPT_BITS-1:0] sum_q;
     logic signed [START_BITS-1:0] start_d, start_q, start;
@@ -251,34 +271,36 @@ module xh_mvu #(
     end
 
     if (LEAF) begin : gen_leaf
-      assign sum    = w_data_i[p*SUM_BITS+:SUM_BITS];
+      assign sum    = w_data_i[P*SUM_BITS+:SUM_BITS];
       assign addend = acc_t'({1'b0, sum_q});
     end else if (COUNTS) begin : gen_bipolar
       xh_popcount #(.SIMD(SIMD), .STAGES(COUNT_STAGES)) i_popcount (
-        .clk_i, .en_i(word_ready), .activation_i(x_data), .weight_i(w_data_i[p*SIMD+:SIMD]), .count_o(sum)
+        .clk_i, .en_i(word_ready), .activation_i(x_data[M*X_BITS+:X_BITS]),
+        .weight_i(w_data_i[P*SIMD+:SIMD]), .count_o(sum)
       );
       assign addend = acc_t'({1'b0, sum_q});
     end else if (MULTIPLIES) begin : gen_integers
       xh_int_sum #(
         .SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED), .WEIGHT_BITS(WEIGHT_BITS), .DSP(IN_DSP)
       ) i_int_sum (
-        .clk_i, .en_i(word_ready), .activation_i(x_data),
-        .weight_i(w_data_i[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]), .sum_o(sum)
+        .clk_i, .en_i(word_ready), .activation_i(x_data[M*X_BITS+:X_BITS]),
+        .weight_i(w_data_i[P*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]), .sum_o(sum)
       );
       assign addend = acc_t'($signed(sum_q));
     end else if (ACT_BIPOLAR) begin : gen_signs
       // the weights are what is added, and the activations say with which sign
       xh_code_sum #(.SIMD(SIMD), .ACT_BITS(WEIGHT_BITS), .ACT_SIGNED(1'b1)) i_code_sum (
-        .activation_i(w_data_i[p*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]), .weight_i(x_data), .sum_o(sum)
+        .activation_i(w_data_i[P*SIMD*WEIGHT_BITS+:SIMD*WEIGHT_BITS]),
+        .weight_i(x_data[M*X_BITS+:X_BITS]), .sum_o(sum)
       );
       assign addend = acc_t'($signed(sum_q));
     end else if (IN_COLUMN) begin : gen_column
-      assign sum    = SUM_BITS'($signed({lanes[p*LANE_BITS+:LANE_BITS], FALLS ? odd : !odd}));
+      assign sum    = SUM_BITS'($signed({lanes[P*LANE_BITS+:LANE_BITS], FALLS ? odd : !odd}));
       assign addend = acc_t'($signed(sum_q));
     end else if (SHARES) begin : gen_pairs
       logic [SUM_BITS-1:0] now;
       xh_pair_sum #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_pair_sum (
-        .prepared_i(x_data), .weight_i(w_data_i[p*SIMD+:SIMD]), .sum_o(now)
+        .prepared_i(x_data[M*X_BITS+:X_BITS]), .weight_i(w_data_i[P*SIMD+:SIMD]), .sum_o(now)
       );
       if (COLUMNS) begin : gen_late
         // as long as the columns' PEs need
@@ -293,7 +315,7 @@ module xh_mvu #(
       assign addend = acc_t'($signed(sum_q));
     end else begin : gen_codes
       xh_code_sum #(.SIMD(SIMD), .ACT_BITS(ACT_BITS), .ACT_SIGNED(ACT_SIGNED)) i_code_sum (
-        .activation_i(x_data), .weight_i(w_data_i[p*SIMD+:SIMD]), .sum_o(sum)
+        .activation_i(x_data[M*X_BITS+:X_BITS]), .weight_i(w_data_i[P*SIMD+:SIMD]), .sum_o(sum)
       );
       assign addend = acc_t'($signed(sum_q));
     end
@@ -301,11 +323,11 @@ module xh_mvu #(
     if (STAGES > 0 && !COLUMNS) begin : gen_late_start
       logic [STAGES*START_BITS-1:0] late_q;
       always_ff @(posedge clk_i) begin
-        if (word_ready) late_q <= (STAGES*START_BITS)'({late_q, t_data_i[p*START_BITS+:START_BITS]});
+        if (word_ready) late_q <= (STAGES*START_BITS)'({late_q, t_data_i[r*START_BITS+:START_BITS]});
       end
       assign start_d = late_q[(STAGES-1)*START_BITS+:START_BITS];
     end else begin : gen_start
-      assign start_d = t_data_i[p*START_BITS+:START_BITS];
+      assign start_d = t_data_i[r*START_BITS+:START_BITS];
     end
 
     always_ff @(posedge clk_i) begin
@@ -339,15 +361,15 @@ module xh_mvu #(
     assign result = FALLS ? ~acc_q : acc_q;
 
     if (THRESHOLDED) begin : gen_threshold
-      assign m_data_o[p] = !result[ACC_BITS-1];
+      assign m_data_o[r] = !result[ACC_BITS-1];
     end else if (HALVED) begin : gen_halved
       logic odd_q;
       always_ff @(posedge clk_i) begin
         if (sum_valid_q && sum_first_q && acc_ready) odd_q <= start_q[0];
       end
-      assign m_data_o[p*OUT_BITS+:OUT_BITS] = OUT_BITS'($signed({result, odd_q}));
+      assign m_data_o[r*OUT_BITS+:OUT_BITS] = OUT_BITS'($signed({result, odd_q}));
     end else begin : gen_sum
-      assign m_data_o[p*OUT_BITS+:OUT_BITS] = OUT_BITS'(result);
+      assign m_data_o[r*OUT_BITS+:OUT_BITS] = OUT_BITS'(result);
     end
 
   end

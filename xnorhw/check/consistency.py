@@ -60,12 +60,17 @@ def check_folding_is_the_builds(stored: StoredBuild) -> None:
         found = _entry(written, entry.name)
         if found is None:
             raise VerifyError("folding.json has no entry for this layer", module=entry.name, remedy=REMEDY)
-        if (found.pe, found.simd) != (entry.pe, entry.simd):
-            _refuse(entry.name, f"{entry.pe} x {entry.simd}", "folding.json", f"{found.pe} x {found.simd}")
+        planned, read = ((x.pe, x.simd, x.pixels) for x in (entry, found))
+        if read != planned:
+            _refuse(entry.name, _folded(*planned), "folding.json", _folded(*read))
 
 
 def _entry(folding: Folding, name: str) -> LayerFolding | None:
     return next((layer for layer in folding.layers if layer.name == name), None)
+
+
+def _folded(pe: int, simd: int, pixels: int) -> str:
+    return f"{pe} x {simd}" + (f" x {pixels} pixels" if pixels > 1 else "")
 
 
 def _refuse(layer: str, planned: str, where: str, found: str) -> None:

@@ -105,7 +105,8 @@ def _wanted(stored: StoredBuild) -> tuple[Arrays, dict[str, tuple[str, Owner | N
             arrays[names.table] = stage.lane_bits, [word for row in lines for word in row]
             codes = writes[stage.unit.name]
             groups = ceil_div(graph.tensor(codes).shape[0], stage.unit.lanes)
-            owners[names.table] = codes, _Table(stage.unit.lanes, stage.table.depth, groups), False
+            lanes = min(stage.unit.lanes, graph.tensor(codes).shape[0])
+            owners[names.table] = codes, _Table(lanes, stage.table.depth, groups), False
     for array in hls.pattern_arrays(plan):
         text = f"const {array.type} {array.name}[1] = {{{', '.join(v for row in array.rows for v in row)}}};"
         arrays |= _arrays(text)
@@ -120,13 +121,13 @@ def _place(
         position, group = divmod(word, stage.groups)
         lane = ((wanted ^ found) & -(wanted ^ found)).bit_length() - 1
         pair = float(wanted >> lane & 1), float(found >> lane & 1)
-        return group * stage.lanes + row, position, lane, pair
+        return group * stage.lanes + row % stage.lanes, position, lane, pair
     unit = stage.stage.unit
     if starts:
         pe, word = divmod(place, stage.stage.starts.classes * unit.groups)
         position_class, turn = divmod(word, unit.groups)
         group, term = divmod(turn, stage.terms)
-        return group * unit.pe + pe, position_class, term, (float(wanted), float(found))
+        return group * unit.pe + pe % unit.pe, position_class, term, (float(wanted), float(found))
     pe, word = divmod(place, unit.folds * unit.groups)
     group, fold = divmod(word, unit.folds * stage.terms)
     lane = (((wanted ^ found) & -(wanted ^ found)).bit_length() - 1) // unit.weight_bits

@@ -51,12 +51,13 @@ def check_memories(stored: StoredBuild) -> Comparison:
                     result = result.beside(compared)
             elif isinstance(rom, StartRom):
                 lanes = start_lanes(plan, graph, rom)
-                shape = (rom.classes, groups, unit.groups // groups, unit.pe)
+                # each pixel of a word is a place by itself
+                shape = (rom.classes * unit.pixels, groups, unit.groups // groups, unit.pe)
                 for words in _words(stored, layer.name, rom):
-                    read = lanes_from_words(words, unit.pe, unit.start_bits, signed=True)
+                    read = lanes_from_words(words, unit.rows, unit.start_bits, signed=True)
                     # the terms beside one another, as the lanes of weights are
                     starts, came = (
-                        a.reshape(shape).transpose(0, 1, 3, 2).reshape(rom.classes, groups, unit.pe, -1)
+                        a.reshape(shape).transpose(0, 1, 3, 2).reshape(shape[0], groups, unit.pe, -1)
                         for a in (lanes, read)
                     )
                     compared = _compare(layer.name, starts, came, group_axis=1)
@@ -94,8 +95,10 @@ def _check_tables(stored: StoredBuild) -> Comparison:
             continue
         rom, unit, name = plan.unit(edge.source), plan.unit(edge.target), writes[edge.target]
         assert isinstance(rom, WeightRom) and isinstance(unit, LevelUnit | RequantUnit)
-        groups = ceil_div(graph.tensor(name).shape[0], unit.lanes)
-        shape = (rom.depth // groups, groups, unit.lanes, rom.width // unit.lanes)
+        channels = graph.tensor(name).shape[0]
+        groups = ceil_div(channels, unit.lanes)
+        # each pixel of a word is a place by itself
+        shape = (-1, groups, min(unit.lanes, channels), rom.width // unit.lanes)
         bits = bits_from_words(table_words(plan, graph, rom), rom.width)
         for words in _words(stored, name, rom):
             found = bits_from_words(words, rom.width)

@@ -168,6 +168,7 @@ def _max_bits(design: HlsDesign) -> int:
     widths += [stage.buffer_bits for stage in design.stages if isinstance(stage, Convert)]
     widths += [stage.lane_bits for stage in design.stages if isinstance(stage, Levels | Requant)]
     widths += [stage.row_bits for stage in design.stages if isinstance(stage, Matrix)]
+    widths += [stage.taps_bits for stage in design.stages if isinstance(stage, Lines)]
     return max(widths)
 
 
@@ -307,7 +308,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
     unit = stage.unit
     layer = one_line(stage.layer)
     weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, stage.row_bits)
-    starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.pe, unit.start_bits, signed=True)
+    starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.rows, unit.start_bits, signed=True)
     order = f"{channel_groups(stage)} x {unit.folds} folds"
     what = f"weights of {unit.weight_bits} bits" if unit.full else "weights"
     return (
@@ -319,7 +320,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
             False,
         ),
         Array(
-            f"{layer}: starts, [PE][{stage.starts.classes} position classes x {channel_groups(stage)}]",
+            f"{layer}: starts, [{'PE' if unit.pixels == 1 else 'pixel, PE'}][{stage.starts.classes} position classes x {channel_groups(stage)}]",
             f"ap_int<{unit.start_bits}>",
             n.starts,
             tuple(tuple(str(int(v)) for v in row) for row in starts.T),

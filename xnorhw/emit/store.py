@@ -73,6 +73,7 @@ _PLAN_CLASSES = (
     plan_model.TrimmedBuffer,
     plan_model.LevelUnit,
     plan_model.MatrixUnit,
+    plan_model.Spread,
     plan_model.Plan,
     plan_model.AbsSumUnit,
     plan_model.AddUnit,

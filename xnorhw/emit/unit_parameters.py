@@ -90,11 +90,11 @@ def input_bits(unit: Unit, port: str) -> tuple[int, int]:
         return _joined(unit)[port]
     if isinstance(unit, MatrixUnit):
         if port == "data":
-            return unit.simd * unit.act_bits, unit.act_bits
+            return unit.pixels * unit.simd * unit.act_bits, unit.act_bits
         if port == "weights":
             return unit.pe * unit.simd * unit.weight_bits, 0
         if port == "starts":
-            return unit.pe * unit.start_bits, 0
+            return unit.rows * unit.start_bits, 0
     raise ValueError(f"{unit.name}: a {type(unit).__name__} has no input port {port!r}")
 
 
@@ -127,9 +127,9 @@ def output_bits(unit: Unit) -> int:
     if isinstance(unit, Converter):
         return unit.out_bits
     if isinstance(unit, Window):
-        return unit.taps_per_word * unit.lanes * unit.bits
+        return unit.out_lanes * unit.bits
     if isinstance(unit, MatrixUnit):
-        return unit.pe * unit.out_bits
+        return unit.rows * unit.out_bits
     if isinstance(unit, PoolUnit | ConcatUnit):
         return unit.lanes * unit.bits
     if isinstance(unit, AbsSumUnit):
@@ -159,12 +159,16 @@ def comment_of(unit: Unit, what: str, turns: str) -> str:
     if isinstance(unit, Window):
         kernel = "x".join(str(k) for k in unit.geometry.kernel)
         ring = f"{kernel} over a ring of {unit.depth} words"
+        if unit.spread is not None:
+            beside = unit.spread.row // unit.geometry.kernel[1]
+            ring += f" of {beside} pixels, {unit.spread.pixels} pixels made"
         return f"map {unit.height} x {unit.width} to {unit.out_height} x {unit.out_width}, {ring}"
     if isinstance(unit, MatrixUnit):
         end = "thresholds" if unit.thresholded else "sums"
         end = f"weights of {unit.weight_bits} bits, {end}" if unit.full else end
         end = f"weights in its adders, {end}" if unit.leaf else end
         end = f"{unit.dsp_pes} PEs in DSPs, {end}" if unit.dsp_pes else end
+        end = f"{unit.pixels} pixels at once, {end}" if unit.pixels > 1 else end
         return f"PE {unit.pe} x SIMD {unit.simd}, {unit.folds} folds, {unit.groups} {turns}, {end}"
     if isinstance(unit, WeightRom):
         return f"{unit.depth} {what} words of {unit.width} bits"

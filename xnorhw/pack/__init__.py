@@ -28,7 +28,7 @@ from xnorhw.plan.model import (
     WeightRom,
 )
 from xnorhw.plan.stages import chip_layers, chip_stages
-from xnorhw.plan.starts import flipped_weights, start_values
+from xnorhw.plan.starts import column_classes, flipped_weights, position_classes, start_values
 from xnorhw.plan.tables import level_values, quantiser_of
 
 __all__ = [
@@ -129,17 +129,30 @@ def unpack_weight_words(
 
 
 def start_lanes(plan: Plan, graph: IntGraph, rom: StartRom) -> Values:
-    """The start values of ``rom`` [words, PE]: for each position class the channel groups' terms."""
+    """The start values of ``rom`` [words, PE]: for each position class the channel groups' terms.
+
+    Of a unit of several pixels a word has the starts of all of them, pixel by pixel.
+    """
     layer = _layer_of(plan, graph, rom)
     unit, terms = layer.matrix, layer.chip.terms
-    lanes = np.zeros((rom.classes, terms, unit.groups // terms * unit.pe), np.int64)
+    lanes = np.zeros((rom.classes, terms, unit.groups // terms * unit.rows), np.int64)
     for term in range(terms):
         table = start_values(layer.chip, term)
+        if unit.pixels > 1:
+            table = _beside(layer.chip, table, unit.pixels)
         if table.shape[0] != rom.classes:
             raise AssertionError(f"{rom.name}: {table.shape[0]} position classes, the plan has {rom.classes}")
         lanes[:, term, : table.shape[1]] = table
-    shaped = lanes.reshape(rom.classes, terms, unit.groups // terms, unit.pe)
-    return np.ascontiguousarray(shaped.transpose(0, 2, 1, 3)).reshape(-1, unit.pe)
+    shaped = lanes.reshape(rom.classes, terms, unit.groups // terms, unit.rows)
+    return np.ascontiguousarray(shaped.transpose(0, 2, 1, 3)).reshape(-1, unit.rows)
+
+
+def _beside(chip: ChipLayer, table: Values, pixels: int) -> Values:
+    """Starts [position classes, O] -> [row classes x classes of ``pixels`` columns, pixels x O]."""
+    _, _, rows, columns = position_classes(chip)
+    kinds = np.array(column_classes(chip, pixels))
+    by_pixel = table.reshape(rows, columns, -1)[:, kinds]
+    return by_pixel.reshape(rows * len(kinds), -1)
 
 
 def start_words(plan: Plan, graph: IntGraph, rom: StartRom) -> list[int]:
@@ -181,6 +194,12 @@ def table_words(plan: Plan, graph: IntGraph, rom: WeightRom) -> list[int]:
     positions, channels = fields[0][0].shape[:2]
     parts = [_spread(values, bits).reshape(positions, channels, -1) for values, bits in fields]
     lanes = np.concatenate(parts, axis=2)
+    if unit.lanes > channels:
+        # several pixels at once, each at a position of its own where they differ
+        beside = unit.lanes // channels
+        lanes = np.repeat(lanes, beside, axis=0) if positions == 1 else lanes
+        positions, channels = len(lanes) // beside, unit.lanes
+        lanes = lanes.reshape(positions, channels, -1)
     padded = np.zeros((positions, ceil_div(channels, unit.lanes) * unit.lanes, lanes.shape[2]), np.uint8)
     padded[:, :channels] = lanes
     return words_from_bits(padded.reshape(rom.depth, rom.width))

@@ -153,14 +153,16 @@ class _Wiring(Wirer):
         if shape.flat:
             want = Stream(tensor, shape.lanes, bits, layer.channels * layer.taps, 1)
         else:
-            want = Stream(tensor, shape.lanes, bits, layer.channels, layer.in_pixels)
+            channels, pixels = layer.channels * shape.pixels, layer.in_pixels // shape.pixels
+            want = Stream(tensor, shape.lanes, bits, channels, pixels)
         self.convert(prefix, layer.name, want, packed=shape.flat)
         _, rows, columns = layer.sums.shape
+        columns, pixels = columns // shape.made, layer.out_pixels // shape.made
         turns = (("term", shape.terms),) if shape.terms > 1 else ()
         loops = (("y", rows), ("x", columns), ("group", shape.groups), *turns, ("fold", shape.folds))
-        words = shape.turns * shape.folds
+        words, wide = shape.turns * shape.folds, shape.simd * shape.made
         if shape.windowed:
-            stream = Stream(tensor, shape.simd, layer.act_bits, words * shape.simd, layer.out_pixels)
+            stream = Stream(tensor, wide, layer.act_bits, words * wide, pixels)
             self.windows(layer_window(layer, shape, choice.depth, choice.ring), layer.name, stream, loops)
         # without a window the words come from a converter's multiplexers or from the core's port
         bare = not shape.windowed
@@ -185,10 +187,11 @@ class _Wiring(Wirer):
             choice.memory,
             f"{prefix}_weights.mem",
         )
-        rows, columns, row_classes, column_classes = position_classes(layer)
+        rows, columns, row_classes, column_classes = position_classes(layer, shape.made)
+        pixels = layer.out_pixels // shape.made
         starts = StartRom(
             f"{prefix}_starts",
-            shape.pe * widths.start_bits,
+            unit.rows * widths.start_bits,
             shape.turns,
             rows,
             columns,
@@ -197,11 +200,11 @@ class _Wiring(Wirer):
             f"{prefix}_starts.mem",
         )
         self.connect(unit.name, slice_here)
-        self.feed(weights, unit.name, "weights", layer.name, widths.weight_bits, layer.out_pixels)
-        self.feed(starts, unit.name, "starts", layer.name, widths.start_bits, layer.out_pixels)
+        self.feed(weights, unit.name, "weights", layer.name, widths.weight_bits, pixels)
+        self.feed(starts, unit.name, "starts", layer.name, widths.start_bits, pixels)
         made = layer.bits if layer.in_matrix else layer.sums
         assert made is not None
-        out = Stream(made.name, shape.pe, unit.out_bits, layer.outputs, layer.out_pixels)
+        out = Stream(made.name, unit.rows, unit.out_bits, layer.outputs * shape.made, pixels)
         if shape.terms > 1:
             # a pixel's word of each term of a group, and then the next group's
             whole = shape.turns * shape.pe

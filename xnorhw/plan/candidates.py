@@ -9,8 +9,8 @@ between two layers, which depend on these two alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import product
+from functools import lru_cache, partial
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +37,11 @@ from xnorhw.plan.memories import LUT_ROM_DEPTH, Form, placed, weight_options
 from xnorhw.plan.model import Converter, Fifo, Memory, Resources, StartRom, Stream, Window
 from xnorhw.plan.network import Network
 from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources, unit_resources
+from xnorhw.plan.rows import legal_pixels, pool_pixels
 from xnorhw.plan.schedule import window_ring
 from xnorhw.plan.starts import position_classes
 from xnorhw.plan.streams import conversion
+from xnorhw.plan.trim import ring_of
 from xnorhw.plan.units import (
     layer_window,
     matrix_unit,
@@ -96,8 +98,9 @@ class Candidates:
 
     ``cycles`` [n]: clocks a frame of an option's slowest unit.  ``cost`` [n, m, 4]: what it costs with
     each of the ``memories``: the weights', with the share of PEs in DSPs that ``fabric`` has, and the rings',
-    its own and the pools'; inf where it cannot have them.  ``pe`` [n] is the place of its PE in ``pes``,
-    ``want`` [n] that of the words (lanes, flat) that it takes in ``wants``.
+    its own and the pools'; inf where it cannot have them.  ``pe`` [n] is the place in ``pes`` of the lanes
+    that leave it: its PE, or every output of several pixels; ``want`` [n] that of the words (lanes, flat)
+    that it takes in ``wants``.  ``pixels`` [n] a clock.
     """
 
     layer: ChipLayer
@@ -106,6 +109,7 @@ class Candidates:
     memories: tuple[tuple[Slot, tuple[Memory, ...]], ...]
     fabric: Fabric
     cycles: npt.NDArray[np.int64]
+    pixels: npt.NDArray[np.int64]
     cost: Matrix
     pe: npt.NDArray[np.int64]
     want: npt.NDArray[np.int64]
@@ -152,14 +156,18 @@ def candidates(costs: Costs, slowest: float, most_lanes: float) -> Candidates:
     """
     layer = costs.layer
     found: list[tuple[LayerShape, tuple[int, ...], int]] = []
-    for simd, pe in product(_simds(layer), _pes(layer)):
-        shape = layer_shape(layer, pe, simd)
-        if shape.cycles > slowest or pe * simd > most_lanes or word_bits(layer, shape) > WIDEST_WORD:
+    shapes = [layer_shape(layer, pe, simd) for simd, pe in product(_simds(layer), _pes(layer))]
+    whole = layer.outputs, layer.slice_channels * layer.taps
+    shapes += [layer_shape(layer, *whole, pixels) for pixels in legal_pixels(layer)[1:]]
+    for shape in shapes:
+        lanes = shape.pe * shape.simd * shape.made
+        if shape.cycles > slowest or lanes > most_lanes or word_bits(layer, shape) > WIDEST_WORD:
             continue
         found += [(shape, taps, clocks) for taps, clocks in _taps(layer, shape, slowest)]
     found.sort(key=lambda option: (option[0].lanes, option[0].flat))
     wants = sorted({(shape.lanes, shape.flat) for shape, _, _ in found})
-    pes = sorted({shape.pe for shape, _, _ in found})
+    leaving = [shape.pe * pool_pixels(layer, shape.pixels)[-1] for shape, _, _ in found]
+    pes = sorted(set(leaving))
     want = np.array([wants.index((s.lanes, s.flat)) for s, _, _ in found], np.int64)
     rows = [costs.of(shape, taps) for shape, taps, _ in found]
     return Candidates(
@@ -169,8 +177,9 @@ def candidates(costs: Costs, slowest: float, most_lanes: float) -> Candidates:
         costs.memories,
         costs.fabric,
         np.array([clocks for _, _, clocks in found], np.int64),
+        np.array([shape.pixels for shape, _, _ in found], np.int64),
         np.array(rows, np.float64).reshape(len(found), len(costs.memories), len(KINDS)),
-        np.array([pes.index(s.pe) for s, _, _ in found], np.int64),
+        np.array([pes.index(lanes) for lanes in leaving], np.int64),
         want,
         tuple(pes),
         tuple(wants),
@@ -208,8 +217,9 @@ def _spaced(values: set[int], whole: int) -> list[int]:
 def _taps(layer: ChipLayer, shape: LayerShape, slowest: float) -> list[tuple[tuple[int, ...], int]]:
     """The taps a clock of the layer's pools, and the clocks of the slowest unit; no more than it gains."""
     found: dict[int, tuple[int, ...]] = {}
-    for taps in product(*(legal_taps(pool) for pool in layer.pools)):
-        clocks = [pool_cycles(pool, shape.pe, t) for pool, t in zip(layer.pools, taps, strict=True)]
+    pools = tuple(zip(layer.pools, pool_pixels(layer, shape.pixels), strict=False))
+    for taps in product(*(legal_taps(pool, pixels) for pool, pixels in pools)):
+        clocks = [pool_cycles(pool, shape.pe, t, m) for (pool, m), t in zip(pools, taps, strict=True)]
         slowest_unit = max(shape.cycles, *clocks, 0)
         if slowest_unit <= slowest and slowest_unit not in found:
             found[slowest_unit] = taps
@@ -228,7 +238,7 @@ class Costs:
         self._slots = tuple(product(_WEIGHTS, shares))
         rings = tuple(product(_RINGS, *(_RINGS for _ in self._pools)))
         self.memories = tuple(product(self._slots, rings))
-        self._classes = position_classes(self.layer)
+        self._classes = lru_cache(maxsize=None)(partial(position_classes, self.layer))
         self._window = lru_cache(maxsize=None)(self._window_cost)
         self._pool = lru_cache(maxsize=None)(self._pool_cost)
         self.of = lru_cache(maxsize=None)(self._of)
@@ -238,7 +248,10 @@ class Costs:
     def _of(self, shape: LayerShape, taps: tuple[int, ...]) -> Matrix:
         """[m, 4]: the cost of an option with each of ``memories``."""
         slots = [self._weights(shape)]
-        if shape.windowed:
+        if shape.windowed and shape.pixels > 1:
+            window = layer_window(self.layer, shape, 1, Memory.LUT)
+            slots.append(_least_window(window, ring_of(window).least_depth))
+        elif shape.windowed:
             slots.append(
                 self._window(
                     shape.lanes,
@@ -251,7 +264,8 @@ class Costs:
             )
         else:
             slots.append(np.zeros((len(_RINGS), len(KINDS))))
-        slots += [self._pool(i, shape.pe, taps[i]) for i in self._pools]
+        beside = tuple(pairwise(pool_pixels(self.layer, shape.pixels)))
+        slots += [self._pool(i, shape.pe, taps[i], *beside[i]) for i in self._pools]
         total = np.array(vector(self._fixed(shape)))
         for slot in slots:
             total = total[..., None, :] + slot
@@ -277,7 +291,8 @@ class Costs:
     def _fixed(self, shape: LayerShape) -> Resources:
         layer, widths = self.layer, self._widths
         turns = shape.turns
-        starts = StartRom("", shape.pe * widths.start_bits, turns, *self._classes, "")
+        matrix = matrix_unit(layer, shape, widths)
+        starts = StartRom("", matrix.rows * widths.start_bits, turns, *self._classes(shape.made), "")
         cost = unit_resources(placed(starts, self._network))
         for unit in (plane_unit(layer, shape), terms_unit(layer, shape, widths)):
             cost = cost if unit is None else cost + unit_resources(unit)
@@ -286,10 +301,10 @@ class Costs:
         for table in table_roms(layer, shape, widths):
             if table is not None:
                 cost = cost + _least_rom(table.width, table.depth)
-        made = matrix_unit(layer, shape, widths).out_bits
+        made = matrix.out_bits
         if layer.bits is not None and layer.bits.type is not None:
             made = wire_bits(layer.bits.type)
-        return cost + fifo_resources(shape.pe * made, _SLICE)
+        return cost + fifo_resources(matrix.rows * made, _SLICE)
 
     def _window_cost(self, lanes: int, words: int, taps: int, turns: int, flat: bool, slices: int) -> Matrix:
         depth = words if flat else self._span * words
@@ -311,15 +326,12 @@ class Costs:
             self._bases[flat] = layer_window(self.layer, shape, 1, Memory.LUT)
         return self._bases[flat]
 
-    def _pool_cost(self, index: int, pe: int, taps: int) -> Matrix:
+    def _pool_cost(self, index: int, pe: int, taps: int, pixels: int, made: int) -> Matrix:
         pool = self.layer.pools[index]
-        unit = pool_unit("", pool, pe, taps)
-        cost = unit_resources(unit) + fifo_resources(pe * _pool_bits(pool), _SLICE)
-        height, width = pool.source.shape[1:]
-        words = ceil_div(self.layer.outputs, pe)
-        ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
-        window = pool_window("", pool, pe, taps, ring.least_depth, Memory.LUT)
-        whole: Matrix = _least_window(window, ring.least_depth) + np.array(vector(cost))
+        unit = pool_unit("", pool, pe * made, taps, made)
+        cost = unit_resources(unit) + fifo_resources(pe * made * _pool_bits(pool), _SLICE)
+        window = pool_window("", pool, pe * pixels, taps, 1, Memory.LUT, pixels)
+        whole: Matrix = _least_window(window, ring_of(window).least_depth) + np.array(vector(cost))
         return whole
 
 
@@ -391,18 +403,22 @@ def _between(
         have = Stream("", frame.beat_bits // bits, bits, frame.elements, 1)
     else:
         bits = layer.act_bits
-        have = Stream("", pe, bits, channels, pixels)
+        have = _stream(pe, bits, channels, pixels)
     want = (
-        Stream("", lanes, bits, channels * layer.taps, 1)
-        if flat
-        else Stream("", lanes, bits, channels, pixels)
+        Stream("", lanes, bits, channels * layer.taps, 1) if flat else _stream(lanes, bits, channels, pixels)
     )
     return _steps_cost(have, pe is None, want, flat)
 
 
+def _stream(lanes: int, bits: int, channels: int, pixels: int) -> Stream:
+    """A stream of ``lanes`` lanes; more of them than ``channels`` are those of several pixels."""
+    beside = max(1, lanes // channels)
+    return Stream("", lanes, bits, channels * beside, pixels // beside)
+
+
 def _behind(layer: ChipLayer, pe: int, beat_bits: int) -> list[float]:
     frame = output_frame(layer.sums, beat_bits)
-    have = Stream("", pe, RESULT_BITS, layer.outputs, layer.out_pixels)
+    have = _stream(pe, RESULT_BITS, layer.outputs, layer.out_pixels)
     want = Stream("", frame.beat_bits // RESULT_BITS, RESULT_BITS, frame.elements, 1)
     return _steps_cost(have, False, want, True)
 

@@ -43,6 +43,8 @@ def column_hindrance(layer: ChipLayer, shape: LayerShape, fabric: Fabric) -> str
     """Why DSPs cannot add the layer's codes; "" where they can."""
     if layer.full or layer.matrix_bipolar:
         return "its matrix unit does not add codes with binary weights"
+    if shape.pixels > 1:
+        return "at several pixels a clock its sums are formed in LUTs"
     if not shares_codes(shape.pe, shape.simd):
         return "at this pe and simd there is one PE, or a PE adds one code a clock"
     if not packed_pes(layer.act_bits, layer.act.signed, shape.simd):

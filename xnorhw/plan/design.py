@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from math import prod
 
 from xnorhw.ir.geometry import ceil_div
@@ -17,6 +18,7 @@ from xnorhw.plan.netlist import Netlist, PoolChoice
 from xnorhw.plan.network import Network
 from xnorhw.plan.pick import Pick, join_stage, layer_line, stages
 from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources, unit_resources
+from xnorhw.plan.rows import pool_pixels, pool_view
 from xnorhw.plan.schedule import Schedule, schedule
 from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.units import join_quantisers, quantisers, table_rom
@@ -77,7 +79,8 @@ def design(
 
     ``least_period``: clocks a frame that something outside asks for (DDR).
     """
-    shapes = tuple(layer_shape(layer, p.pe, p.simd) for layer, p in zip(network.layers, picks, strict=True))
+    pairs = zip(network.layers, picks, strict=True)
+    shapes = tuple(layer_shape(layer, p.pe, p.simd, p.pixels) for layer, p in pairs)
     beats_in = input_frame(network.source, beat_bits).beats
     beats_out = output_frame(network.result, beat_bits).beats
     lines = zip(network.layers, shapes, network.widths, picks, strict=True)
@@ -128,9 +131,10 @@ def _choice(
         memory = Memory(pick.memory)
     ring_depth = depths.get(layer.name, 0)
     ring = _ring_memory(pick.ring, shape.lanes * layer.act_bits, ring_depth, shape.copies, prices)
+    beside = pairwise(pool_pixels(layer, shape.pixels))
     pools = tuple(
-        _pool_choice(pool, shape.pe, taps, depths[pool.name], wish, prices)
-        for pool, taps, wish in zip(layer.pools, pick.pool_taps, pick.pool_rings, strict=True)
+        _pool_choice(pool, shape.pe, taps, depths[pool.name], wish, prices, *pixels)
+        for pool, taps, wish, pixels in zip(layer.pools, pick.pool_taps, pick.pool_rings, beside, strict=True)
     )
     tables = _table_memories(table_roms(layer, shape, widths), prices)
     return LayerChoice(layer, shape, widths, memory, ring_depth, ring, pools, tables, pick.dsp_pes)
@@ -165,8 +169,13 @@ def join_tables(join: ChipJoin, shape: JoinShape) -> tuple[tuple[str, WeightRom,
     )
 
 
-def _pool_choice(pool: ChipPool, lanes: int, taps: int, depth: int, wish: str, prices: Prices) -> PoolChoice:
-    return PoolChoice(taps, depth, _ring_memory(wish, lanes * pool.bits, depth, taps, prices))
+def _pool_choice(
+    pool: ChipPool, lanes: int, taps: int, depth: int, wish: str, prices: Prices, pixels: int = 1, made: int = 1
+) -> PoolChoice:
+    view = pool_view(pool, pixels) if pixels > 1 else None
+    copies = taps if view is None else view.geometry.taps
+    ring = _ring_memory(wish, lanes * pixels * pool.bits, depth, copies, prices)
+    return PoolChoice(taps, depth, ring, pixels, made)
 
 
 def _table_memories(roms: tuple[WeightRom | None, ...], prices: Prices) -> tuple[Memory, ...]:
@@ -177,11 +186,12 @@ def table_roms(
     layer: ChipLayer, shape: LayerShape, widths: AccumulatorWidths
 ) -> tuple[WeightRom | None, ...]:
     """The tables of the layer's quantiser and of its pools', None where there is none."""
+    beside = (shape.made, *pool_pixels(layer, shape.pixels)[1:])
     return tuple(
         None
         if unit is None or quantiser is None
-        else table_rom(unit, quantiser, ceil_div(layer.outputs, shape.pe), Memory.LUT)
-        for unit, quantiser in quantisers(layer, shape, widths)
+        else table_rom(unit, quantiser, ceil_div(layer.outputs, shape.pe), Memory.LUT, pixels)
+        for (unit, quantiser), pixels in zip(quantisers(layer, shape, widths), beside, strict=True)
     )
 
 

@@ -20,6 +20,7 @@ from xnorhw.plan.geometry import (
 )
 from xnorhw.plan.layers import ChipLayer, ChipPool
 from xnorhw.plan.model import MatrixUnit, Plan, PoolUnit, SumPoolUnit, Unit, Window
+from xnorhw.plan.rows import legal_pixels, pool_pixels
 from xnorhw.plan.stages import chip_layers
 
 __all__ = [
@@ -44,7 +45,8 @@ _REMEDY_FILE = "Start from the folding.json that a build writes"
 class LayerFolding:
     """A layer's folding: ``pe`` output channels and ``simd`` inputs each clock.
 
-    ``pixels`` a clock is 1.  ``memory`` holds the weights, ``window_memory`` the rows that
+    ``pixels`` of its map a clock; more than 1 with every output and the whole window at once alone
+    (``rows.legal_pixels``).  ``memory`` holds the weights, ``window_memory`` the rows that
     the window keeps: "lut", "block", or "auto" for the planner's choice.  "leaf" builds weights
     of few words into the adders; "tall" and "mixed" are block ROMs in parts (``rom_parts``).
     ``dsp_pes``: so many of the ``pe``, the first ones, add codes in DSPs, where weights are binary.
@@ -135,8 +137,13 @@ def check_folding(graph: IntGraph, folding: Folding) -> None:
             _check_name(kind, entry.name, sorted(known), seen)
     for layer_entry in folding.layers:
         _check_layer(layer_entry, layers[layer_entry.name])
+    beside = {
+        pool.name: pixels
+        for entry in folding.layers
+        for pool, pixels in _pools(layers[entry.name], entry.pixels)
+    }
     for pool_entry in folding.pools:
-        _check_pool(pool_entry, pools[pool_entry.name])
+        _check_pool(pool_entry, pools[pool_entry.name], beside.get(pool_entry.name, 1))
     missing = [name for name in layers if name not in {e.name for e in folding.layers}]
     if missing:
         legal = layer_hint(layers[missing[0]])
@@ -185,14 +192,34 @@ def _check_layer(entry: LayerFolding, layer: ChipLayer) -> None:
             module=entry.name,
             remedy=f"Use {simd_hint(layer)}; nearest: {_listed(near)}",
         )
-    if entry.pixels != 1:
-        raise FitError(
-            f"pixels {entry.pixels} is out of range: a layer takes one pixel a clock",
-            module=entry.name,
-            remedy="Use pixels 1",
-        )
+    _check_pixels(entry, layer)
     _check_memory(entry.name, "memory", entry.memory, _WEIGHT_MEMORIES)
     _check_memory(entry.name, "window_memory", entry.window_memory)
+
+
+def _check_pixels(entry: LayerFolding, layer: ChipLayer) -> None:
+    pixels = legal_pixels(layer)
+    if entry.pixels not in pixels:
+        width = layer.source.shape[2]
+        raise FitError(
+            f"pixels {entry.pixels} is not possible: the rows of its map, {width} pixels wide, and those that "
+            "it and its pools make are no words of so many",
+            module=entry.name,
+            remedy=f"Use pixels {_listed(pixels)}",
+        )
+    whole = layer.outputs, layer.channels * layer.taps
+    if entry.pixels > 1 and (entry.pe, entry.simd) != whole:
+        raise FitError(
+            f"pixels {entry.pixels} takes the whole window and makes every output at once, and pe {entry.pe} x "
+            f"simd {entry.simd} does not",
+            module=entry.name,
+            remedy=f"Use pe {whole[0]} and simd {whole[1]}, or pixels 1",
+        )
+
+
+def _pools(layer: ChipLayer, pixels: int) -> list[tuple[ChipPool, int]]:
+    """The layer's pools with the pixels a word that enter each, where the layer takes ``pixels``."""
+    return list(zip(layer.pools, pool_pixels(layer, pixels), strict=False))
 
 
 def _check_memory(name: str, key: str, value: str, known: tuple[str, ...] = _MEMORIES) -> None:
@@ -204,11 +231,14 @@ def _check_memory(name: str, key: str, value: str, known: tuple[str, ...] = _MEM
         )
 
 
-def _check_pool(entry: PoolFolding, pool: ChipPool) -> None:
-    legal = legal_taps(pool)
+def _check_pool(entry: PoolFolding, pool: ChipPool, pixels: int) -> None:
+    legal = legal_taps(pool, pixels)
     if entry.taps_per_word not in legal:
+        why = f"does not divide the pool's {pool.op.geometry.taps} taps"
+        if pixels > 1:
+            why = f"is not all of the pool's taps, and {pixels} pixels come a clock"
         raise FitError(
-            f"taps_per_word {entry.taps_per_word} does not divide the pool's {pool.op.geometry.taps} taps",
+            f"taps_per_word {entry.taps_per_word} {why}",
             module=entry.name,
             remedy=f"Use {_listed(legal)}",
         )
@@ -232,7 +262,10 @@ def layer_hint(layer: ChipLayer) -> str:
     more += ", mixed or tall for the weights where these cut a block ROM better"
     if not layer.full and not layer.matrix_bipolar:
         more += ", dsp_pes 0 to pe on 7 series"
-    return f"pe {pe}, {simd_hint(layer)}, pixels 1, memories auto, block or lut{more}"
+    pixels = f"pixels {_listed(legal_pixels(layer))}"
+    if len(legal_pixels(layer)) > 1:
+        pixels += f" (above 1 with pe {layer.outputs} and simd {layer.channels * layer.taps})"
+    return f"pe {pe}, {simd_hint(layer)}, {pixels}, memories auto, block or lut{more}"
 
 
 def _listed(values: object) -> str:
@@ -254,7 +287,8 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
     ``legal`` is a hint for the person who edits the file; reading ignores it.
     """
     layers = {layer.name: layer for layer in chip_layers(graph)}
-    pools = {pool.name: pool for layer in layers.values() for pool in layer.pools}
+    beside = [pair for e in folding.layers for pair in _pools(layers[e.name], e.pixels)]
+    taps = {pool.name: legal_taps(pool, pixels) for pool, pixels in beside}
     data = {
         "format": _FORMAT,
         "version": f"{_MAJOR}.{_MINOR}",
@@ -275,7 +309,7 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
             e.name: {
                 "taps_per_word": e.taps_per_word,
                 "window_memory": e.window_memory,
-                "legal": f"taps_per_word {_listed(legal_taps(pools[e.name]))}, memory auto, block or lut",
+                "legal": f"taps_per_word {_listed(taps[e.name])}, memory auto, block or lut",
             }
             for e in folding.pools
         },

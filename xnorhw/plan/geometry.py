@@ -8,6 +8,7 @@ from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import Tensor
 from xnorhw.ir.types import IntType, type_for_range
 from xnorhw.plan.layers import MOST_WEIGHT_BITS, ChipLayer, ChipPool, wire_bits
+from xnorhw.plan.rows import pool_pixels, pool_view, row_views
 from xnorhw.plan.unit_model import ring_copies
 
 __all__ = [
@@ -55,9 +56,10 @@ def legal_pe(layer: ChipLayer) -> list[int]:
     return divisors(layer.outputs // layer.groups)
 
 
-def legal_taps(pool: ChipPool) -> list[int]:
-    """Every number of taps a clock that a pool's window can give."""
-    return divisors(pool.op.geometry.taps)
+def legal_taps(pool: ChipPool, pixels: int = 1) -> list[int]:
+    """Every number of taps a clock that a pool's window can give: of ``pixels`` at once all of them."""
+    taps = pool.op.geometry.taps
+    return divisors(taps) if pixels == 1 else [taps]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,9 @@ class LayerShape:
     they read ``slices`` parts of a pixel's words one after the other.  ``flat`` True: a whole-map layer whose
     words follow one another through the map as if it were one pixel of channels x taps;
     ``windowed`` False: its words need no replay either, and there is no window at all.
+
+    ``pixels`` > 1: what stands here as a pixel is a word of so many of a row, and as a tap a word of the
+    window over them (``plan.rows``), of which ``made`` output pixels are made at once.
     """
 
     pe: int
@@ -85,6 +90,8 @@ class LayerShape:
     cycles: int
     terms: int = 1
     slices: int = 1
+    pixels: int = 1
+    made: int = 1
 
     @property
     def turns(self) -> int:
@@ -97,8 +104,10 @@ class LayerShape:
         return ring_copies(self.taps_per_word, self.turns if self.folds == self.words_per_pixel == 1 else 1)
 
 
-def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
-    """The shape of ``layer`` at a legal (pe, simd); cycles are those of its slowest port."""
+def layer_shape(layer: ChipLayer, pe: int, simd: int, pixels: int = 1) -> LayerShape:
+    """The shape of ``layer`` at a legal (pe, simd, pixels); cycles are those of its slowest port."""
+    if pixels > 1:
+        return _row_shape(layer, pixels)
     c, taps, slices = layer.slice_channels, layer.taps, layer.groups
     groups = ceil_div(layer.outputs, pe)
     flat = slices == 1 and layer.whole_map and (simd % c == 0 or c % simd == 0)
@@ -111,8 +120,7 @@ def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
     else:
         lanes, taps_per_word, words = c, simd // c, slices
         folds, in_words = taps // taps_per_word, layer.in_pixels * slices
-    pointwise = taps == 1 and layer.geometry.stride == (1, 1) and not layer.geometry.pads.any()
-    windowed = groups * layer.terms > 1 or not (flat or pointwise)
+    windowed = groups * layer.terms > 1 or not (flat or layer.pointwise)
     cycles = max(in_words, layer.out_pixels * groups * layer.terms * folds)
     return LayerShape(
         pe,
@@ -131,8 +139,34 @@ def layer_shape(layer: ChipLayer, pe: int, simd: int) -> LayerShape:
     )
 
 
-def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int) -> int:
-    """Clocks a frame of a pool that works on ``lanes`` channels: its slower side."""
+def _row_shape(layer: ChipLayer, pixels: int) -> LayerShape:
+    """The shape of ``layer`` at ``pixels`` a clock: all outputs and the whole window at once."""
+    views = row_views(layer, pixels)
+    view = None if views is None else views[0]
+    assert view is not None
+    in_words = layer.in_pixels // pixels
+    return LayerShape(
+        layer.outputs,
+        layer.channels * layer.taps,
+        pixels * layer.channels,
+        words_per_pixel=1,
+        taps_per_word=view.geometry.taps,
+        folds=1,
+        groups=1,
+        flat=False,
+        windowed=not layer.pointwise,
+        in_words=in_words,
+        cycles=max(in_words, layer.out_pixels // view.made),
+        pixels=pixels,
+        made=view.made,
+    )
+
+
+def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int, pixels: int = 1) -> int:
+    """Clocks a frame of a pool that works on ``lanes`` channels, or on ``pixels`` at once: its slower side."""
+    view = pool_view(pool, pixels) if pixels > 1 else None
+    if view is not None:
+        return max(pool.in_pixels // pixels, pool.out_pixels // view.made)
     words = ceil_div(pool.source.shape[0], lanes)
     taps = pool.op.geometry.taps // taps_per_word
     return max(pool.in_pixels * words, pool.out_pixels * words * taps)
@@ -143,19 +177,23 @@ def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
 
     A converter between two layers holds a word of each.
     """
-    bits = layer.act_bits
+    bits, rows = layer.act_bits, shape.pe * shape.made
     results = [result_bits(layer), *(wire_bits(_kind(pool.output)) for pool in layer.pools)]
-    widest = max(2 * shape.lanes * bits, 2 * shape.pe * max(results), shape.simd * bits)
+    widest = max(2 * shape.lanes * bits, 2 * rows * max(results), shape.made * shape.simd * bits)
     if layer.full:
         widest = max(widest, shape.simd * MOST_WEIGHT_BITS)
     if shape.windowed and not layer.whole_map:
-        widest = max(widest, layer.taps * shape.lanes * bits)
+        taps = layer.taps if shape.pixels == 1 else shape.taps_per_word
+        widest = max(widest, taps * shape.lanes * bits)
     if not layer.in_matrix:
-        widest = max(widest, shape.pe * _sum_bits(layer))
-    for pool in layer.pools:
-        widest = max(widest, pool.op.geometry.taps * shape.pe * pool.bits)
+        widest = max(widest, rows * _sum_bits(layer))
+    for pool, pixels in zip(layer.pools, pool_pixels(layer, shape.pixels), strict=False):
+        view, taps = pool_view(pool, pixels) if pixels > 1 else None, pool.op.geometry.taps
+        if view is not None:
+            taps = max(view.geometry.taps * pixels, taps * view.made)
+        widest = max(widest, taps * shape.pe * pool.bits)
         if pool.quantiser is not None:
-            widest = max(widest, shape.pe * pool_sum_bits(pool))
+            widest = max(widest, pixels * shape.pe * pool_sum_bits(pool))
     return widest
 
 

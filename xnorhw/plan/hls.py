@@ -173,6 +173,7 @@ class _Graph:
         """Append ``stage``, which reads ``wires`` and gives ``words`` words of ``width`` bits a frame."""
         inside = stage.buffer_bits if isinstance(stage, Convert) else 0
         inside = stage.row_bits if isinstance(stage, Matrix) else inside
+        inside = stage.taps_bits if isinstance(stage, Lines) else inside
         for bits in (*(wire.width for wire in wires), width, inside):
             if bits > WIDEST_WORD:
                 raise FitError(
@@ -214,7 +215,8 @@ class _Graph:
         for stage in window_stages(unit, self._layer(unit)):
             if isinstance(stage, Lines):
                 pixels = unit.out_height * unit.out_width
-                width, words = unit.geometry.taps * stage.word_bits, pixels * unit.words_per_pixel
+                width, words = stage.taps_bits, pixels * unit.words_per_pixel
+                width = width if unit.spread is None else unit.out_lanes * unit.bits
             else:
                 width, words = stage.word_bits, stage.cycles
             wire = self._append(stage, [wire], width, words)
@@ -237,7 +239,7 @@ class _Graph:
         stage = Matrix(
             unit.name, self._layer(unit), *_OPEN, cycles, unit, weights, starts, rows, columns, terms
         )
-        return self._append(stage, [wire], unit.pe * unit.out_bits, words)
+        return self._append(stage, [wire], unit.rows * unit.out_bits, words)
 
     def _pool(self, unit: PoolUnit | SumPoolUnit, wire: _Wire) -> _Wire:
         (edge,) = self._from[unit.name]

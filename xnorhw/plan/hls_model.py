@@ -132,6 +132,11 @@ class Lines(StageBase):
         return self.window.lanes * self.window.bits
 
     @property
+    def taps_bits(self) -> int:
+        """Bits of all taps."""
+        return self.window.geometry.taps * self.word_bits
+
+    @property
     def clipped(self) -> bool:
         """True where some window hangs over the map's edge."""
         return self.window.geometry.pads.any() or any(end > size for end, size in self._ends)

@@ -17,7 +17,7 @@ def window_stages(unit: Window, layer: str) -> tuple[Replay] | tuple[Lines] | tu
     """The stages that ``unit`` becomes, one behind the other."""
     kernel, stride = unit.geometry.kernel, unit.geometry.stride
     pixels = unit.height * unit.width
-    if unit.channels_outer or unit.geometry.pads.any():
+    if unit.channels_outer or unit.geometry.pads.any() or unit.spread is not None:
         return _slide(unit, layer)
     if kernel == (1, 1) and stride == (1, 1):
         # a slice of a pixel is a block by itself

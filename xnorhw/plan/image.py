@@ -25,9 +25,9 @@ def weight_image(choices: tuple[LayerChoice, ...], joins: tuple[JoinChoice, ...]
     offset = 0
     for choice in choices:
         layer, shape = choice.layer, choice.shape
-        _, _, row_classes, column_classes = position_classes(layer)
+        _, _, row_classes, column_classes = position_classes(layer, shape.made)
         classes = row_classes * column_classes * shape.terms
-        start_bytes = classes * ceil_div(shape.pe * choice.widths.start_bits, 8)
+        start_bytes = classes * ceil_div(shape.pe * shape.made * choice.widths.start_bits, 8)
         weight_width = shape.pe * shape.simd * choice.widths.weight_bits
         weight_bytes = shape.terms * shape.folds * ceil_div(weight_width, 8)
         tables = table_roms(layer, shape, choice.widths)

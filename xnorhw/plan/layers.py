@@ -283,6 +283,11 @@ class ChipLayer:
         return geometry.kernel == (height, width) and dense and not geometry.pads.any()
 
     @property
+    def pointwise(self) -> bool:
+        """True where each output pixel reads the input pixel at its place alone."""
+        return self.taps == 1 and self.geometry.stride == (1, 1) and not self.geometry.pads.any()
+
+    @property
     def pad_classes(self) -> bool:
         """True where padded taps count 0, which bipolar lanes cannot say: starts correct it."""
         return self.matrix_bipolar and self.product.pad_value == 0 and self.geometry.pads.any()

@@ -64,8 +64,8 @@ def matrix_resources(unit: MatrixUnit) -> Resources:
     control = 6 + clog2(unit.folds) + (3 if unit.leaf else 0)
     registers += sum_bits + unit.start_bits + unit.acc_bits + raw
     return Resources(
-        lut=unit.pe * (lanes + unit.acc_bits) + once + control,
-        ff=unit.pe * registers + ff_once + 4 + clog2(unit.folds),
+        lut=unit.rows * (lanes + unit.acc_bits) + unit.pixels * once + control,
+        ff=unit.rows * registers + unit.pixels * ff_once + 4 + clog2(unit.folds),
     )
 
 
@@ -142,7 +142,7 @@ def _integer_matrix(unit: MatrixUnit) -> Resources:
             registers += unit.simd * product
         registers += unit.start_bits * (2 if unit.dsps else 1)
     return Resources(
-        lut=unit.pe * (lanes + unit.acc_bits) + 6 + bits,
-        ff=unit.pe * registers + 10 + bits,
+        lut=unit.rows * (lanes + unit.acc_bits) + 6 + bits,
+        ff=unit.rows * registers + 10 + bits,
         dsp=unit.dsps,
     )

@@ -62,10 +62,10 @@ def leaf_hindrance(layer: ChipLayer, shape: LayerShape, lut6_2: bool) -> str:
     return ""
 
 
-def check_memory(network: Network, index: int, pe: int, simd: int, wish: str) -> None:
+def check_memory(network: Network, index: int, pe: int, simd: int, pixels: int, wish: str) -> None:
     """FitError naming the layer where its weights cannot live where ``wish`` says."""
     layer = network.layers[index]
-    shape = layer_shape(layer, pe, simd)
+    shape = layer_shape(layer, pe, simd, pixels)
     hindrance = leaf_hindrance(layer, shape, network.lut6_2)
     if wish in (cut.value for cut in CUTS):
         _check_cut(network, index, shape, Memory(wish))
@@ -79,10 +79,10 @@ def check_memory(network: Network, index: int, pe: int, simd: int, wish: str) ->
         )
 
 
-def check_columns(network: Network, index: int, pe: int, simd: int, dsp_pes: int) -> None:
+def check_columns(network: Network, index: int, pe: int, simd: int, pixels: int, dsp_pes: int) -> None:
     """FitError naming the layer where ``dsp_pes`` of its PEs cannot add in DSPs."""
     layer = network.layers[index]
-    hindrance = column_hindrance(layer, layer_shape(layer, pe, simd), network.fabric)
+    hindrance = column_hindrance(layer, layer_shape(layer, pe, simd, pixels), network.fabric)
     if dsp_pes and (hindrance or not 0 < dsp_pes <= pe):
         raise FitError(
             f"dsp_pes {dsp_pes} cannot be built: {hindrance or f'the layer has pe {pe}'}",

@@ -6,7 +6,8 @@ words, ``emit`` prints it.  Everything is a frozen dataclass and serialises with
 
 Words on a stream.  A tensor travels pixel by pixel in raster order, channels innermost,
 ``lanes`` elements a word, lane 0 in the lowest bits; a pixel takes ceil(channels / lanes)
-words.  Lanes past the last channel are undefined behind a matrix unit or a pool and zero
+words.  Of several pixels of a row in one word (``plan.rows``) the stream says that they are one of so many
+times the channels.  Lanes past the last channel are undefined behind a matrix unit or a pool and zero
 behind a converter.
 """
 
@@ -30,6 +31,7 @@ from xnorhw.plan.unit_model import (
     PoolUnit,
     RequantUnit,
     RomPart,
+    Spread,
     StartRom,
     SumPoolUnit,
     TermsUnit,
@@ -63,6 +65,7 @@ __all__ = [
     "PoolUnit",
     "RequantUnit",
     "RomPart",
+    "Spread",
     "StartRom",
     "SumPoolUnit",
     "TermsUnit",
@@ -218,7 +221,7 @@ class LayerPlan:
     """One product layer and what follows it on the chip.
 
     ``name`` is the product's tensor (the module's name), ``output`` the tensor that leaves
-    the layer.  ``pe``, ``simd``, ``pixels`` are its folding; ``cycles`` the clocks a frame
+    the layer.  ``pe``, ``simd``, ``pixels`` (of its map, a clock) are its folding; ``cycles`` the clocks a frame
     of its slowest unit; ``work_cycles`` the layer's part of ``bound_cycles``.
     """
 

@@ -46,11 +46,13 @@ class Netlist:
 
 @dataclass(frozen=True)
 class PoolChoice:
-    """What was decided for a pool: taps a clock, and its ring."""
+    """What was decided for a pool: taps a clock, its ring, the pixels in a word that enters and that leaves."""
 
     taps: int
     depth: int
     ring: Memory
+    pixels: int = 1
+    made: int = 1
 
 
 @dataclass(frozen=True)
@@ -163,15 +165,17 @@ class Wirer:
         """``unit`` makes ``codes`` of the stream, its table in ``memory``."""
         source = self.end.stream
         channels, rows, columns = codes.shape
-        pixels, groups = rows * columns, source.words_per_pixel
+        beside, groups = source.channels // channels, source.words_per_pixel
+        columns //= beside
+        pixels = rows * columns
         self.close()
         self.connect(unit.name)
-        rom = table_rom(unit, quantiser, groups, memory)
+        rom = table_rom(unit, quantiser, groups, memory, beside)
         port = "levels" if isinstance(unit, LevelUnit) else "factors"
         # a table of every position is read once a frame, not once a pixel
         times = pixels * groups // rom.depth
         self.feed(rom, unit.name, port, layer, rom.width // unit.lanes, times)
-        out = Stream(codes.name, unit.lanes, unit.out_bits, channels, pixels)
+        out = Stream(codes.name, unit.lanes, unit.out_bits, source.channels, pixels)
         loops = (("y", rows), ("x", columns), ("group", groups))
         self.add(unit, out, Job(layer, unit.name, loops, source.tensor, codes.name), codes.name)
 
@@ -190,21 +194,22 @@ class Wirer:
     def pool(self, name: str, layer: str, pool: ChipPool, choice: PoolChoice) -> None:
         """A pool's window and the pool, as many lanes as come."""
         if pool.numbers:
-            self.values(f"{name}_values", layer, pool.act, pool.in_pixels, pool.bits)
-        have = self.end.stream
-        words = have.words_per_pixel
+            self.values(f"{name}_values", layer, pool.act, pool.in_pixels // choice.pixels, pool.bits)
+        have, made = self.end.stream, choice.made
+        words, lanes = have.words_per_pixel, have.lanes // choice.pixels * made
         channels, out_height, out_width = pool.pooled.shape
+        out_width, pixels = out_width // made, pool.out_pixels // made
         tap_groups = pool.op.geometry.taps // choice.taps
-        window = pool_window(name, pool, have.lanes, choice.taps, choice.depth, choice.ring)
+        window = pool_window(name, pool, have.lanes, choice.taps, choice.depth, choice.ring, choice.pixels)
         loops = (("y", out_height), ("x", out_width), ("word", words), ("tap_group", tap_groups))
-        wide = choice.taps * have.lanes
-        stream = Stream(pool.source.name, wide, pool.bits, words * tap_groups * wide, pool.out_pixels)
+        wide = choice.taps * lanes
+        stream = Stream(pool.source.name, wide, pool.bits, words * tap_groups * wide, pixels)
         self.windows(window, layer, stream, loops)
         self.connect(name)
         job = Job(layer, name, loops, pool.source.name, pool.name)
-        unit = pool_unit(name, pool, have.lanes, choice.taps)
+        unit = pool_unit(name, pool, lanes, choice.taps, made)
         bits = unit.bits if isinstance(unit, PoolUnit) else unit.out_bits
-        out = Stream(pool.name, have.lanes, bits, channels, pool.out_pixels)
+        out = Stream(pool.name, lanes, bits, channels * made, pixels)
         self.add(unit, out, job, observed=pool.name)
 
     def netlist(self) -> Netlist:

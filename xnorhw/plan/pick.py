@@ -10,8 +10,10 @@ from xnorhw.plan.geometry import LayerShape
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
 from xnorhw.plan.network import Network
+from xnorhw.plan.rows import RowView, pool_pixels, pool_view, row_views
 from xnorhw.plan.schedule import (
     INPUT,
+    Ring,
     Stage,
     code_latency,
     column_latency,
@@ -27,14 +29,14 @@ from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.unit_model import shares_codes, takes_dsp
 from xnorhw.plan.units import count_stages
 
-__all__ = ["Pick", "join_stage", "layer_line", "stages"]
+__all__ = ["Pick", "join_stage", "layer_line", "stages", "view_ring"]
 
 
 @dataclass(frozen=True)
 class Pick:
     """A layer's folding as decided; memories are "auto", "lut" or "block", pools in order.
 
-    ``dsp_pes``: so many PEs add codes in DSPs.
+    ``dsp_pes``: so many PEs add codes in DSPs.  ``pixels`` of its map a clock.
     """
 
     pe: int
@@ -44,6 +46,7 @@ class Pick:
     pool_taps: tuple[int, ...]
     pool_rings: tuple[str, ...]
     dsp_pes: int = 0
+    pixels: int = 1
 
 
 def stages(
@@ -69,8 +72,9 @@ def layer_line(
 ) -> list[Stage]:
     """A layer's loop and its pools', which reads from the stage ``source``."""
     line = [_layer_stage(layer, shape, widths, pick, source)]
-    for pool, taps in zip(layer.pools, pick.pool_taps, strict=True):
-        line.append(_pool_stage(pool, pick.pe, taps, line[-1].name))
+    beside = pool_pixels(layer, shape.pixels)
+    for pool, taps, pixels in zip(layer.pools, pick.pool_taps, beside, strict=False):
+        line.append(_pool_stage(pool, pick.pe, taps, line[-1].name, pixels))
     return line
 
 
@@ -95,17 +99,27 @@ def _join_line(join: ChipJoin, shape: JoinShape, sources: tuple[str, ...]) -> li
     return line
 
 
-def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str) -> Stage:
+def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str, pixels: int = 1) -> Stage:
     words = ceil_div(pool.source.shape[0], lanes)
     _, height, width = pool.source.shape
-    ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
+    view = pool_view(pool, pixels) if pixels > 1 else None
+    if view is not None:
+        ring = view_ring(view, height, pool.pooled.shape[1])
+    else:
+        ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
     cost = words * pool.op.geometry.taps // taps
     later = pool_latency(pool.bits, pool.quantiser is not None, taps)
     if pool.quantiser is not None:
         later += quantiser_latency(pool.quantiser)
     if pool.numbers:
         later += join_latency()
-    return Stage(pool.name, ring, ((source, ring.words),), pool.out_pixels, float(cost), later)
+    out_words = pool.out_pixels if view is None else pool.out_pixels // view.made
+    return Stage(pool.name, ring, ((source, ring.words),), out_words, float(cost), later)
+
+
+def view_ring(view: RowView, height: int, out_height: int) -> Ring:
+    """The ring of a window over the words of ``view``."""
+    return window_ring(view.geometry, height, view.width, out_height, view.out_width, 1)
 
 
 def _layer_stage(
@@ -118,7 +132,11 @@ def _layer_stage(
         ring = window_ring(whole, 1, shape.in_words, 1, 1, 1)
     elif shape.windowed:
         _, height, width = layer.source.shape
-        ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
+        views = row_views(layer, shape.pixels) if shape.pixels > 1 else None
+        if views is not None and views[0] is not None:
+            ring = view_ring(views[0], height, layer.sums.shape[1])
+        else:
+            ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
     later = terms_latency(layer.coefficients) if layer.weighted else 0
     if shape.windowed and shape.copies < shape.taps_per_word:
         later += hold_latency(shape.taps_per_word // shape.copies)
@@ -132,4 +150,4 @@ def _layer_stage(
     if layer.quantiser is not None and not layer.in_matrix:
         later += quantiser_latency(layer.quantiser)
     cost = float(shape.turns * shape.folds)
-    return Stage(layer.name, ring, ((source, shape.in_words),), layer.out_pixels, cost, later)
+    return Stage(layer.name, ring, ((source, shape.in_words),), layer.out_pixels // shape.made, cost, later)

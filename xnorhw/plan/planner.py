@@ -21,6 +21,7 @@ from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Proof, Resources, 
 from xnorhw.plan.network import Network, network_of
 from xnorhw.plan.quicker import quicker
 from xnorhw.plan.refusals import ENGINE
+from xnorhw.plan.rows import pool_pixels
 from xnorhw.plan.search import Found, Search, pool_taps
 
 __all__ = ["Goal", "make_plan"]
@@ -72,8 +73,9 @@ def make_plan(
         check_folding(graph, folding)
         picks = tuple(_pick(layer, folding) for layer in network.layers)
         for index, pick in enumerate(picks):
-            check_memory(network, index, pick.pe, pick.simd, pick.memory)
-            check_columns(network, index, pick.pe, pick.simd, pick.dsp_pes)
+            folded = pick.pe, pick.simd, pick.pixels
+            check_memory(network, index, *folded, pick.memory)
+            check_columns(network, index, *folded, pick.dsp_pes)
         limits = limits_of(board, 1.0)
         found = design(network, picks, board.stream_bits, limits.prices(), least)
         if not limits.hold(found.total):
@@ -88,20 +90,21 @@ def make_plan(
 def _pick(layer: ChipLayer, folding: Folding) -> Pick:
     """A layer's entry of the folding; pools without one keep up with the layer."""
     entry: LayerFolding = folding.layer(layer.name)
-    work = layer_shape(layer, entry.pe, entry.simd).cycles
-    kept = pool_taps(layer, entry.pe, work)
+    work = layer_shape(layer, entry.pe, entry.simd, entry.pixels).cycles
+    kept = pool_taps(layer, entry.pe, work, entry.pixels)
     taps, rings = [], []
-    for i, pool in enumerate(layer.pools):
+    for i, (pool, pixels) in enumerate(zip(layer.pools, pool_pixels(layer, entry.pixels), strict=False)):
         given = folding.pool(pool.name)
         if given is not None:
             taps.append(given.taps_per_word)
             rings.append(given.window_memory)
         else:
-            fastest = min(legal_taps(pool), key=lambda t: (pool_cycles(pool, entry.pe, t), t))
+            options = legal_taps(pool, pixels)
+            fastest = min(options, key=lambda t: (pool_cycles(pool, entry.pe, t, pixels), t))
             taps.append(fastest if kept is None else kept[i])
             rings.append("auto")
     memories = (entry.memory, entry.window_memory)
-    return Pick(entry.pe, entry.simd, *memories, tuple(taps), tuple(rings), entry.dsp_pes)
+    return Pick(entry.pe, entry.simd, *memories, tuple(taps), tuple(rings), entry.dsp_pes, entry.pixels)
 
 
 def _search(
@@ -247,7 +250,7 @@ def _plan(
     graph: IntGraph, network: Network, board: Board, clock: float, found: Design, proof: Proof | None
 ) -> Plan:
     folding = Folding(
-        tuple(LayerFolding(c.layer.name, c.shape.pe, c.shape.simd) for c in found.choices),
+        tuple(LayerFolding(c.layer.name, c.shape.pe, c.shape.simd, c.shape.pixels) for c in found.choices),
     )
     bounds = dict(layer_bounds(graph, folding))
     figures = Figures(
@@ -255,7 +258,7 @@ def _plan(
         bound_cycles=bound_cycles(graph, folding, board, clock),
         latency_cycles=found.schedule.latency,
         fps=clock * 1e6 / found.period,
-        lanes=sum(c.shape.pe * c.shape.simd for c in found.choices),
+        lanes=sum(c.shape.pe * c.shape.simd * c.shape.made for c in found.choices),
         resources=found.total,
         shell=_as_resources(board, "shell"),
         budget=_as_resources(board, "budget"),
@@ -305,7 +308,7 @@ def _layer_plans(found: Design, bounds: dict[str, int]) -> tuple[LayerPlan, ...]
                 pools=tuple(f"{prefix}_pool{i}" for i in range(len(layer.pools))),
                 pe=shape.pe,
                 simd=shape.simd,
-                pixels=1,
+                pixels=shape.pixels,
                 memory=choice.memory,
                 cycles=max(clocks for name, clocks in found.cycles if owner[name] == layer.name),
                 work_cycles=bounds[layer.name],

@@ -336,7 +336,10 @@ class Walk:
 
 
 def _part(found: Candidates, period: int) -> Part:
-    index = np.flatnonzero(found.cycles <= period)
+    # several pixels a clock are no option where one is quick enough
+    single = found.pixels == 1
+    enough = bool((found.cycles[single] <= period).any())
+    index = np.flatnonzero((found.cycles <= period) & (single | (not enough)))
     want = found.want[index]
     wants, first, place = np.unique(want, return_index=True, return_inverse=True)
     cost = np.where(np.isfinite(found.cost[index]), found.cost[index], _NEVER)

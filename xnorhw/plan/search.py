@@ -24,6 +24,7 @@ from xnorhw.plan.joins import slowest_join
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.network import Network
 from xnorhw.plan.relax import Choice, Relaxation, Vector
+from xnorhw.plan.rows import pool_pixels
 from xnorhw.plan.settle import Settler
 
 __all__ = ["Found", "Search", "pool_taps"]
@@ -57,11 +58,14 @@ class Found:
     proved: bool = False
 
 
-def pool_taps(layer: ChipLayer, pe: int, period: int) -> tuple[int, ...] | None:
-    """The fewest taps a clock with which each pool behind a layer keeps up; None where none does."""
+def pool_taps(layer: ChipLayer, pe: int, period: int, pixels: int = 1) -> tuple[int, ...] | None:
+    """The fewest taps a clock with which each pool behind a layer keeps up; None where none does.
+
+    The layer takes ``pixels`` a clock.
+    """
     chosen = []
-    for pool in layer.pools:
-        fitting = [t for t in legal_taps(pool) if pool_cycles(pool, pe, t) <= period]
+    for pool, beside in zip(layer.pools, pool_pixels(layer, pixels), strict=False):
+        fitting = [t for t in legal_taps(pool, beside) if pool_cycles(pool, pe, t, beside) <= period]
         if not fitting:
             return None
         chosen.append(fitting[0])
@@ -141,7 +145,8 @@ class Search:
             ring, *pools = (kind.value for kind in c.memories[memory][1])
             shape, form = c.shapes[option], c.form(option, memory)
             weights, taps = form.memory.value, c.taps[option]
-            found.append(Pick(shape.pe, shape.simd, weights, ring, taps, tuple(pools), form.dsp_pes))
+            memories = (weights, ring, taps, tuple(pools))
+            found.append(Pick(shape.pe, shape.simd, *memories, form.dsp_pes, shape.pixels))
         return tuple(found)
 
     def shapes(self, choice: Choice) -> tuple[LayerShape, ...]:

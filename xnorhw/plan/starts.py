@@ -15,6 +15,7 @@ from xnorhw.plan.layers import ChipLayer
 __all__ = [
     "AccumulatorWidths",
     "accumulator_widths",
+    "column_classes",
     "flipped_weights",
     "position_classes",
     "start_values",
@@ -56,8 +57,24 @@ def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8] | n
     return flipped
 
 
-def position_classes(layer: ChipLayer) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
-    """Class of each output row and column, and how many of each there are."""
+def column_classes(layer: ChipLayer, made: int) -> tuple[tuple[int, ...], ...]:
+    """The classes of ``made`` output columns beside one another, for each that occurs, in the order of the first."""
+    columns = position_classes(layer)[1]
+    return tuple(dict.fromkeys(_beside(columns, made)))
+
+
+def _beside(columns: tuple[int, ...], made: int) -> list[tuple[int, ...]]:
+    if len(columns) == 1:
+        return [columns * made]
+    return [columns[at : at + made] for at in range(0, len(columns), made)]
+
+
+def position_classes(layer: ChipLayer, made: int = 1) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
+    """Class of each output row and column, or of each ``made`` columns, and how many of each there are."""
+    if made > 1:
+        rows, columns, row_classes, _ = position_classes(layer)
+        kinds = column_classes(layer, made)
+        return rows, tuple(kinds.index(c) for c in _beside(columns, made)), row_classes, len(kinds)
     _, height, width = layer.source.shape
     if layer.in_matrix and layer.by_position:
         _, rows_out, columns_out = layer.sums.shape

@@ -34,8 +34,11 @@ def conversion(have: Stream, have_packed: bool, want: Stream, want_packed: bool)
     A packed stream's words run on through the whole frame; the words of any other start
     anew with each pixel, and so does a packet.  Where the pixels of an unpacked stream
     fill their words, the stream is packed as well.  Between a packed and an unpacked form
-    a second converter works on whole parts of a pixel.
+    a second converter works on whole parts of a pixel.  Words of several pixels run on for one that has
+    words of fewer.
     """
+    if have.channels != want.channels and not (have_packed or want_packed):
+        have_packed, want_packed = have.channels > want.channels, have.channels < want.channels
     pixel, other = (want, have) if have_packed else (have, want)
     if have_packed == want_packed:
         packet = want.channels * want.bits

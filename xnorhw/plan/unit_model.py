@@ -26,6 +26,7 @@ __all__ = [
     "PoolUnit",
     "RequantUnit",
     "RomPart",
+    "Spread",
     "StartRom",
     "SumPoolUnit",
     "TermsUnit",
@@ -75,6 +76,29 @@ def ring_copies(taps: int, repeats: int) -> int:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Which elements of a window's word are the taps of which of ``pixels`` output pixels (RTL ``xh_spread``).
+
+    The word has rows of ``row`` pixels, as many as ``kernel`` has.  Tap (y, x) of output pixel p is pixel
+    first + p * stride + x * dilation of row y.  They leave pixel by pixel, each with its taps, or with
+    ``taps_outer`` tap by tap, each of all pixels.
+    """
+
+    pixels: int
+    kernel: tuple[int, int]
+    row: int
+    first: int
+    stride: int
+    dilation: int
+    taps_outer: bool
+
+    @property
+    def taps(self) -> int:
+        """Taps of one output pixel."""
+        return self.kernel[0] * self.kernel[1]
+
+
+@dataclass(frozen=True)
 class Window:
     """Sliding window over a ring of words (RTL ``xh_window``).
 
@@ -88,6 +112,9 @@ class Window:
     loop is slices, repeats, tap groups, words of the slice.  A tap on padding reads
     ``pad_word`` (one int of words_per_pixel * lanes * bits bits).  The ring holds
     ``depth`` words; the unit takes the words of the next frames while it drains this one.
+
+    ``spread``: a pixel here is a word of several pixels of a row (``plan.rows``), a window is one word, and
+    what leaves are the taps of several output pixels.
     """
 
     name: str
@@ -106,6 +133,15 @@ class Window:
     pad_word: str
     memory: Memory = Memory.LUT
     slices: int = 1
+    spread: Spread | None = later(None)
+
+    @property
+    def out_lanes(self) -> int:
+        """Elements of a word that leaves."""
+        if self.spread is None:
+            return self.taps_per_word * self.lanes
+        channels = self.lanes * self.geometry.kernel[1] // self.spread.row
+        return self.spread.pixels * self.spread.taps * channels
 
     @property
     def out_words_per_pixel(self) -> int:
@@ -154,6 +190,9 @@ class MatrixUnit:
     is on its port "weights" then is a ``WeightRom`` that is no hardware: it says which weights.
     ``dsp_pes``: the sums of the first so many PEs, of codes with binary weights, are formed by columns of
     DSPs (RTL ``xh_code_columns``), each for ``packed`` PEs.
+
+    ``pixels``: so many output pixels at once, each with SIMD activations, PE starts and PE results of its own, pixel by
+    pixel in their words; the weights are those of all.  One fold, one group.
     """
 
     name: str
@@ -174,6 +213,12 @@ class MatrixUnit:
     count_stages: int = later(0)
     dsp_pes: int = later(0)
     packed: int = later(0)
+    pixels: int = later(1)
+
+    @property
+    def rows(self) -> int:
+        """Results of a word: PE of each pixel."""
+        return self.pe * self.pixels
 
     @property
     def full(self) -> bool:
@@ -191,7 +236,7 @@ class MatrixUnit:
         if self.dsp_pes:
             return -(-self.dsp_pes // self.packed) * self.simd
         wide = takes_dsp(self.act_bits, self.weight_bits)
-        return self.pe * self.simd if self.multiplies and wide else 0
+        return self.rows * self.simd if self.multiplies and wide else 0
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from xnorhw.plan.columns import packed_pes
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape, pool_sum_bits
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool, Quantiser, wire_bits
+from xnorhw.plan.rows import pool_pixels, pool_view, row_views, spread_of
 from xnorhw.plan.model import (
     LevelUnit,
     MatrixUnit,
@@ -64,6 +65,12 @@ def layer_window(layer: ChipLayer, shape: LayerShape, depth: int, ring: Memory) 
     if layer.matrix_bipolar:
         # a zero reads as bit 0; the start table takes away what that adds
         pad = 1 if pad == 1 else 0
+    spread = None
+    views = row_views(layer, shape.pixels) if shape.pixels > 1 else None
+    if views is not None and views[0] is not None:
+        view, channels = views[0], shape.lanes
+        spread = spread_of(view, geometry, taps_outer=False)
+        geometry, width, out_width = view.geometry, view.width, view.out_width
     return Window(
         name=f"l{layer.index}_window",
         bits=layer.act_bits,
@@ -81,6 +88,7 @@ def layer_window(layer: ChipLayer, shape: LayerShape, depth: int, ring: Memory) 
         pad_word=packed_word(np.full(channels, pad, np.int64), layer.act_bits),
         memory=ring,
         slices=shape.slices,
+        spread=spread,
     )
 
 
@@ -131,6 +139,7 @@ def matrix_unit(
         count_stages=count_stages(layer, shape, widths),
         dsp_pes=dsp_pes,
         packed=packed_pes(layer.act_bits, layer.act.signed, shape.simd) if dsp_pes else 0,
+        pixels=shape.made,
     )
 
 
@@ -175,14 +184,20 @@ def quantiser_unit(
     )
 
 
-def table_rom(unit: LevelUnit | RequantUnit, quantiser: Quantiser, groups: int, memory: Memory) -> WeightRom:
-    """The table of a quantiser's unit: a word for each channel group, of each position where they differ."""
+def table_rom(
+    unit: LevelUnit | RequantUnit, quantiser: Quantiser, groups: int, memory: Memory, pixels: int = 1
+) -> WeightRom:
+    """The table of a quantiser's unit: a word for each channel group, of each position where they differ.
+
+    Of ``pixels`` at once a word is that of all of them.
+    """
     if isinstance(unit, LevelUnit):
         width = unit.levels * unit.in_bits + 1
     else:
         width = unit.multiplier_bits + unit.addend_bits
     name = f"{unit.name}_table"
-    return WeightRom(name, unit.lanes * width, quantiser.positions * groups, memory, f"{name}.mem")
+    depth = ceil_div(quantiser.positions, pixels) * groups
+    return WeightRom(name, unit.lanes * width, depth, memory, f"{name}.mem")
 
 
 def quantisers(
@@ -194,8 +209,10 @@ def quantisers(
     if layer.quantiser is not None and not layer.in_matrix:
         assert layer.bits is not None
         in_bits = widths.total_bits if layer.weighted else widths.sum_bits
-        found = [(quantiser_unit(prefix, layer.quantiser, layer.bits, shape.pe, in_bits), layer.quantiser)]
-    return (*found, *_pool_quantisers(prefix, layer.pools, shape.pe))
+        lanes = shape.pe * shape.made
+        found = [(quantiser_unit(prefix, layer.quantiser, layer.bits, lanes, in_bits), layer.quantiser)]
+    lanes_behind = [shape.pe * pixels for pixels in pool_pixels(layer, shape.pixels)[1:]]
+    return (*found, *_pool_quantisers(prefix, layer.pools, lanes_behind))
 
 
 def join_quantisers(
@@ -208,28 +225,29 @@ def join_quantisers(
         assert join.bits is not None
         unit = quantiser_unit(prefix, join.quantiser, join.bits, shape.lanes, join.level_bits)
         found = [(unit, join.quantiser)]
-    return (*found, *_pool_quantisers(prefix, join.pools, shape.pool_lanes))
+    return (*found, *_pool_quantisers(prefix, join.pools, [shape.pool_lanes] * len(join.pools)))
 
 
 def _pool_quantisers(
-    prefix: str, pools: tuple[ChipPool, ...], lanes: int
+    prefix: str, pools: tuple[ChipPool, ...], lanes: list[int]
 ) -> list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]]:
     found: list[tuple[LevelUnit | RequantUnit, Quantiser] | tuple[None, None]] = []
-    for i, pool in enumerate(pools):
+    for i, (pool, count) in enumerate(zip(pools, lanes, strict=True)):
         if pool.quantiser is None:
             found.append((None, None))
         else:
             bits = pool_sum_bits(pool)
-            unit = quantiser_unit(f"{prefix}_pool{i}", pool.quantiser, pool.output, lanes, bits)
+            unit = quantiser_unit(f"{prefix}_pool{i}", pool.quantiser, pool.output, count, bits)
             found.append((unit, pool.quantiser))
     return found
 
 
-def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int) -> PoolUnit | SumPoolUnit:
-    """The unit of a pool of ``lanes`` channels and ``taps`` taps at a time."""
-    groups, words = pool.op.geometry.taps // taps, ceil_div(pool.source.shape[0], lanes)
+def pool_unit(name: str, pool: ChipPool, lanes: int, taps: int, pixels: int = 1) -> PoolUnit | SumPoolUnit:
+    """The unit of a pool of ``lanes`` channels and ``taps`` taps at a time; of ``pixels`` at once they are so
+    many times the channels."""
+    groups, words = pool.op.geometry.taps // taps, ceil_div(pool.source.shape[0] * pixels, lanes)
     if isinstance(pool.op, MaxPool):
-        invert = packed_word(pool.op.minimum.astype(np.int64), 1)
+        invert = packed_word(np.tile(pool.op.minimum.astype(np.int64), pixels), 1)
         return PoolUnit(name, lanes, taps, groups, words, invert, pool.bits, _signed(pool.act))
     bits = pool_sum_bits(pool)
     signed, bipolar = pool.numbers or _signed(pool.act), pool.act.is_bipolar and not pool.numbers
@@ -240,10 +258,20 @@ def _signed(kind: IntType) -> bool:
     return kind.signed and not kind.is_bipolar
 
 
-def pool_window(name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ring: Memory) -> Window:
-    """The window of the pool called ``name``; padded taps read what never wins, or 0 in a sum."""
+def pool_window(
+    name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ring: Memory, pixels: int = 1
+) -> Window:
+    """The window of the pool called ``name``; padded taps read what never wins, or 0 in a sum.
+
+    ``pixels`` of them in a word of ``lanes``.
+    """
     channels, height, width = pool.source.shape
     _, out_height, out_width = pool.pooled.shape
+    geometry, spread = pool.op.geometry, None
+    view = pool_view(pool, pixels) if pixels > 1 else None
+    if view is not None:
+        spread = spread_of(view, geometry, taps_outer=True)
+        geometry, width, out_width, taps = view.geometry, view.width, view.out_width, view.geometry.taps
     pad = np.zeros(channels, np.int64)
     if isinstance(pool.op, MaxPool):
         # the least code, and the largest where the minimum is taken
@@ -253,16 +281,17 @@ def pool_window(name: str, pool: ChipPool, lanes: int, taps: int, depth: int, ri
         name=f"{name}_window",
         bits=pool.bits,
         lanes=lanes,
-        words_per_pixel=ceil_div(channels, lanes),
+        words_per_pixel=ceil_div(channels * pixels, lanes),
         height=height,
         width=width,
-        geometry=pool.op.geometry,
+        geometry=geometry,
         out_height=out_height,
         out_width=out_width,
         taps_per_word=taps,
         repeats=1,
         channels_outer=True,
         depth=depth,
-        pad_word=packed_word(pad, pool.bits),
+        pad_word=packed_word(np.tile(pad, pixels), pool.bits),
         memory=ring,
+        spread=spread,
     )
