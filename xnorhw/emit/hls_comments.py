@@ -34,7 +34,11 @@ def stage_comment(stage: Stage) -> str:
     if isinstance(stage, Lines):
         w = stage.window
         kernel = "x".join(str(k) for k in w.geometry.kernel)
-        return f"all taps of a {kernel} window, map {w.height} x {w.width} to {w.out_height} x {w.out_width}"
+        sizes = f"map {w.height} x {w.width} to {w.out_height} x {w.out_width}"
+        if w.spread is None:
+            return f"all taps of a {kernel} window, {sizes}"
+        beside = w.spread.row // w.geometry.kernel[1]
+        return f"all taps of {w.spread.pixels} pixels in a {kernel} window over words of {beside}, {sizes}"
     if isinstance(stage, Taps):
         again = f", {stage.repeats} times" if stage.repeats > 1 else ""
         parts = f"{stage.groups} parts" if stage.groups > 1 else "one part"
@@ -45,6 +49,7 @@ def stage_comment(stage: Stage) -> str:
         u = stage.unit
         end = "thresholds" if u.thresholded else "sums"
         weights = f"weights of {u.weight_bits} bits, " if u.full else ""
+        weights = f"{u.pixels} pixels at once, {weights}" if u.pixels > 1 else weights
         return f"PE {u.pe} x SIMD {u.simd}, {weights}{u.folds} folds, {channel_groups(stage)}, {end}"
     if isinstance(stage, Planes):
         planes = ", ".join(f"> {plane}" for plane in stage.unit.planes)

@@ -93,7 +93,8 @@ def _layer_stage(graph: IntGraph, plan: Plan, layer: LayerPlan) -> Stage:
         shape = "x".join(map(str, op.terms[0].weight.shape))
         if len(op.terms) > 1:
             shape = f"{len(op.terms)} of {shape}"
-    lines = (shape, f"{layer.pe} PE x {layer.simd} SIMD", f"{layer.cycles:,} cycles")
+    folding = f"{layer.pe} PE x {layer.simd} SIMD" + (f", {layer.pixels} pixels" if layer.pixels > 1 else "")
+    lines = (shape, folding, f"{layer.cycles:,} cycles")
     return Stage(layer.name, "last" if layer is plan.layers[-1] else "matrix", lines)
 
 

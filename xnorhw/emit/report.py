@@ -54,7 +54,8 @@ class LayerReport:
     """One layer and its pools on the chip.
 
     ``shape`` of what leaves it, ``efficiency`` the share of its lanes that work in steady
-    state, ``work_cycles`` its part of the bound, ``weight_bits`` those of all its weights.
+    state, ``work_cycles`` its part of the bound, ``weight_bits`` those of all its weights; ``pixels`` of
+    its map a clock.
     """
 
     name: str
@@ -71,6 +72,7 @@ class LayerReport:
     rom_bits: int
     memory: str
     resources: Resources
+    pixels: int
 
     @property
     def bits_a_weight(self) -> int:
@@ -180,6 +182,9 @@ def _layer_json(layer: LayerReport) -> dict[str, Any]:
         weight_shape=list(layer.weight_shape),
         resources=_resources(layer.resources),
     )
+    if layer.pixels == 1:
+        # said where it is used: other reports read as they did
+        del tree["pixels"]
     return tree
 
 
@@ -247,7 +252,9 @@ def _widest(weight: npt.NDArray[np.int32]) -> int:
 
 
 def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
-    busy = layer.pe * layer.simd * layer.pixels * plan.figures.cycles_per_frame
+    unit = plan.unit(layer.matrix)
+    assert isinstance(unit, MatrixUnit)
+    busy = unit.rows * unit.simd * plan.figures.cycles_per_frame
     return LayerReport(
         name=layer.name,
         shape=graph.tensor(layer.output).shape,
@@ -263,6 +270,7 @@ def _layer(graph: IntGraph, plan: Plan, layer: LayerPlan) -> LayerReport:
         rom_bits=_rom_bits(plan, layer.name),
         memory=layer.memory.value,
         resources=layer.resources,
+        pixels=layer.pixels,
     )
 
 
@@ -330,8 +338,10 @@ def _crowded(used: Resources, budget: Resources) -> list[str]:
 def report_text(report: Report) -> str:
     """What ``estimate`` and ``build`` print."""
     bits, dsps = report.weights.integer_bits > 0, any(x.resources.dsp for x in report.layers)
-    head = ["layer", "weights", *(["bits"] if bits else []), "PE", "SIMD", "cycles", "lanes busy", "LUT"]
-    rows = [(*head, "BRAM36", *(["DSP"] if dsps else []), "memory")]
+    several = any(x.pixels > 1 for x in report.layers)
+    head = ["layer", "weights", *(["bits"] if bits else []), "PE", "SIMD", *(["pixels"] if several else [])]
+    head += ["cycles", "lanes busy", "LUT", "BRAM36", *(["DSP"] if dsps else []), "memory"]
+    rows = [tuple(head)]
     for x in report.layers:
         rows.append(
             (
@@ -340,6 +350,7 @@ def report_text(report: Report) -> str:
                 *([str(x.bits_a_weight)] if bits else []),
                 str(x.pe),
                 str(x.simd),
+                *([str(x.pixels)] if several else []),
                 f"{x.cycles:,}",
                 f"{100 * x.efficiency:.0f} %",
                 f"{x.resources.lut:,.0f}",

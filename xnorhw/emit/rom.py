@@ -89,7 +89,8 @@ def files(plan: Plan, graph: IntGraph, prefix: str = "accel") -> dict[str, str]:
         else:
             order = f"{unit.classes} position classes x {turns}"
             words = start_words(plan, graph, unit)
-            header = f"starts of {what}: {order}, PE {matrix.pe} x {matrix.start_bits} bits"
+            beside = f"{matrix.pixels} pixels x " if matrix.pixels > 1 else ""
+            header = f"starts of {what}: {order}, {beside}PE {matrix.pe} x {matrix.start_bits} bits"
         put(unit, header, words)
     return result
 
