@@ -64,7 +64,7 @@ def test_the_unit_reads_as_many() -> None:
     plan = make_plan(graph, board)
     for pe, read in ((2, "3"), (8, None)):
         asked = folding_of(plan)
-        first = replace(asked.layers[0], pe=pe, simd=18)
+        first = replace(asked.layers[0], pe=pe, simd=18, pixels=1)
         made = make_plan(graph, board, folding=replace(asked, layers=(first, *asked.layers[1:])))
         window = next(u for u in made.units if isinstance(u, Window))
         text = rtl.files(made, 1)["rtl/accel_core.sv"]

@@ -69,11 +69,12 @@ def accumulated(graph: IntGraph, plan: Plan, layer: ChipLayer, unit: MatrixUnit,
         axis=1,
     )
     rows, columns = sums.shape[2:]
-    lanes = pack.start_lanes(plan, graph, starts).reshape(starts.classes, -1)[:, : layer.outputs]
-    place = np.zeros((rows, columns), np.int64)
+    # a word has the starts of several columns where several pixels are made at once
+    lanes = pack.start_lanes(plan, graph, starts).reshape(starts.classes, unit.pixels, -1)[..., : layer.outputs]
+    place = np.zeros((rows, columns // unit.pixels), np.int64)
     if starts.classes > 1:
         place = np.array(starts.row_class)[:, None] * starts.column_classes + np.array(starts.column_class)
-    total: Values = sums + lanes[place].transpose(2, 0, 1)[None]
+    total: Values = sums + lanes[place].reshape(rows, columns, -1).transpose(2, 0, 1)[None]
     half = 1 << unit.acc_bits - 1
     assert -half <= total.min() and total.max() < half
     return total
@@ -195,7 +196,7 @@ def test_weights_of_another_shape_are_refused() -> None:
 
 def test_padded_signs_have_starts_by_class_and_codes_have_none() -> None:
     graph, _ = CASES["on signs"]()
-    first = rom(make_plan(graph, BOARD), "l0_mvu", "starts")
+    first = rom(make_plan(graph, BOARD, folding=folded(graph, 1)), "l0_mvu", "starts")
     assert isinstance(first, StartRom) and first.classes == 9
     graph, _ = CASES["first and last"]()
     first = rom(make_plan(graph, BOARD), "l0_mvu", "starts")

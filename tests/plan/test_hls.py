@@ -258,13 +258,16 @@ def _widths(stage: Stage) -> tuple[int, int]:
     if isinstance(stage, Codes):
         return stage.lanes * stage.lane_bits, stage.lanes * stage.code_bits
     if isinstance(stage, Lines):
-        return stage.word_bits, stage.window.geometry.taps * stage.word_bits
+        window = stage.window
+        spread = window.spread is not None
+        return stage.word_bits, window.out_lanes * window.bits if spread else stage.taps_bits
     if isinstance(stage, Taps):
         return stage.word_bits * stage.groups, stage.word_bits
     if isinstance(stage, Replay):
         return stage.word_bits, stage.word_bits
     if isinstance(stage, Matrix):
-        return stage.unit.simd * stage.unit.act_bits, stage.unit.pe * stage.unit.out_bits
+        unit = stage.unit
+        return unit.pixels * unit.simd * unit.act_bits, unit.pixels * unit.pe * unit.out_bits
     if isinstance(stage, Planes):
         return stage.unit.lanes * stage.unit.bits, stage.unit.lanes
     if isinstance(stage, Terms | Levels | Requant):

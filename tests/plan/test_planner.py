@@ -228,9 +228,9 @@ def output_bits(plan: Plan, name: str) -> int:
     if isinstance(unit, Converter):
         return unit.out_bits
     if isinstance(unit, Window):
-        return unit.taps_per_word * unit.lanes * unit.bits
+        return unit.out_lanes * unit.bits
     if isinstance(unit, MatrixUnit):
-        return unit.pe * unit.out_bits
+        return unit.rows * unit.out_bits
     return unit.lanes if isinstance(unit, PoolUnit) else unit.width
 
 
@@ -244,8 +244,8 @@ def input_bits(plan: Plan, name: str, port: str) -> tuple[int, int]:
         return unit.taps_per_word * unit.lanes, 1
     assert isinstance(unit, MatrixUnit)
     if port == "data":
-        return unit.simd * unit.act_bits, unit.act_bits
-    return (unit.pe * unit.simd, 64) if port == "weights" else (unit.pe * unit.start_bits, 64)
+        return unit.pixels * unit.simd * unit.act_bits, unit.act_bits
+    return (unit.pe * unit.simd, 64) if port == "weights" else (unit.rows * unit.start_bits, 64)
 
 
 @pytest.mark.parametrize("graph", SHAPES.values(), ids=SHAPES.keys())
@@ -266,7 +266,9 @@ def test_weights_and_image_hold_every_weight(graph: IntGraph) -> None:
 
 def unit_pixels(plan: Plan, matrix: str) -> int:
     (loops,) = (dict(j.loops) for j in plan.jobs if j.unit == matrix)
-    return loops["y"] * loops["x"]
+    unit = plan.unit(matrix)
+    assert isinstance(unit, MatrixUnit)
+    return loops["y"] * loops["x"] * unit.pixels
 
 
 def test_a_layer_that_replays_nothing_needs_no_window() -> None:

@@ -23,6 +23,7 @@ from xnorhw.plan.exact import LeastLuts
 from xnorhw.plan.fabric import Fabric
 from xnorhw.plan.geometry import LayerShape, layer_shape, legal_pe, legal_simd
 from xnorhw.plan.network import Network, network_of
+from xnorhw.plan.rows import legal_pixels
 from xnorhw.plan.pick import stages
 from xnorhw.plan.quicker import quicker
 from xnorhw.plan.schedule import LoneFrames
@@ -51,18 +52,21 @@ def search_of(graph: IntGraph, limits: Limits) -> Search:
 
 
 def every_design(network: Network, search: Search) -> Iterator[Design]:
-    """Every legal PE and SIMD of every layer, pools as fast as the slowest layer."""
+    """Every legal PE, SIMD and pixels of every layer, pools as fast as the slowest layer."""
     options: list[list[LayerShape]] = [
-        [layer_shape(x, pe, simd) for pe, simd in product(legal_pe(x), legal_simd(x))] for x in network.layers
+        [layer_shape(x, pe, simd) for pe, simd in product(legal_pe(x), legal_simd(x))]
+        + [layer_shape(x, x.outputs, x.channels * x.taps, pixels) for pixels in legal_pixels(x)[1:]]
+        for x in network.layers
     ]
     for shapes in product(*options):
         period = max(search.floor, *(shape.cycles for shape in shapes))
         picks = []
         for layer, shape in zip(network.layers, shapes, strict=True):
-            taps = pool_taps(layer, shape.pe, period)
+            taps = pool_taps(layer, shape.pe, period, shape.pixels)
             if taps is None:
                 break
-            picks.append(Pick(shape.pe, shape.simd, "auto", "auto", taps, ("auto",) * len(taps)))
+            rest = "auto", "auto", taps, ("auto",) * len(taps), 0, shape.pixels
+            picks.append(Pick(shape.pe, shape.simd, *rest))
         else:
             yield search.settler.design(tuple(picks), search.room)
 

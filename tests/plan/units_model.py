@@ -22,6 +22,7 @@ from xnorhw.plan.model import (
     PlaneUnit,
     PoolUnit,
     RequantUnit,
+    Spread,
     StartRom,
     SumPoolUnit,
     TermsUnit,
@@ -70,7 +71,8 @@ def _unit(plan: Plan, graph: IntGraph, edge: Edge, words: list[int]) -> list[int
         lanes = _unsigned(words, edge.stream.lanes, edge.stream.bits)
         words = pack.words_from_lanes(lanes, bits(unit))
     if isinstance(unit, Window):
-        return _window(unit, words)
+        given = _window(unit, words)
+        return given if unit.spread is None else _spread(unit, unit.spread, given)
     if isinstance(unit, MatrixUnit):
         return _matrix(plan, graph, unit, words)
     if isinstance(unit, PlaneUnit):
@@ -147,6 +149,17 @@ def _window(unit: Window, words: list[int]) -> list[int]:
     return result
 
 
+def _spread(unit: Window, spread: Spread, words: list[int]) -> list[int]:
+    """The taps of each output pixel out of windows over words of pixels."""
+    rows = spread.kernel[0]
+    pixels = _unsigned(words, unit.geometry.taps * unit.lanes, unit.bits).reshape(len(words), rows, spread.row, -1)
+    first = spread.first + spread.stride * np.arange(spread.pixels)
+    columns = first[:, None] + spread.dilation * np.arange(spread.kernel[1])
+    taken = pixels[:, :, columns]  # [word, row, pixel, tap, channel]
+    order = (0, 1, 3, 2, 4) if spread.taps_outer else (0, 2, 1, 3, 4)
+    return pack.words_from_lanes(taken.transpose(order).reshape(len(words), -1), unit.bits)
+
+
 def _matrix(plan: Plan, graph: IntGraph, unit: MatrixUnit, words: list[int]) -> list[int]:
     roms = {e.port: plan.unit(e.source) for e in plan.edges if e.target == unit.name and e.port != "data"}
     weights, starts = roms["weights"], roms["starts"]
@@ -154,26 +167,28 @@ def _matrix(plan: Plan, graph: IntGraph, unit: MatrixUnit, words: list[int]) -> 
     rows = pack.weight_words(plan, graph, weights)
     assert len(rows) == weights.depth == unit.groups * unit.folds
     signs = 2 * _unsigned(rows, unit.pe * unit.simd, 1).reshape(-1, unit.folds, unit.pe, unit.simd) - 1
-    codes = _unsigned(words, unit.simd, unit.act_bits)
+    codes = _unsigned(words, unit.pixels * unit.simd, unit.act_bits)
     if unit.act_signed:
-        codes = _signed(words, unit.simd, unit.act_bits)
+        codes = _signed(words, unit.pixels * unit.simd, unit.act_bits)
     if unit.act_bipolar:
         codes = 2 * codes - 1
+    # several pixels at once are as one after the other
     lanes = codes.reshape(-1, unit.groups, unit.folds, unit.simd)
     if unit.act_bipolar:
         agree = lanes[:, :, :, None, :] == signs[None]
         sums = agree.sum(axis=(2, 4))
     else:
         sums = (lanes[:, :, :, None, :] * signs[None]).sum(axis=(2, 4))
-    table = _signed(pack.start_words(plan, graph, starts), unit.pe, unit.start_bits)
-    table = table.reshape(starts.classes, unit.groups, unit.pe)
+    table = _signed(pack.start_words(plan, graph, starts), unit.rows, unit.start_bits)
+    table = table.reshape(starts.classes, unit.groups, unit.rows)
     classes = [r * starts.column_classes + c for r in starts.row_class for c in starts.column_class]
+    sums = sums.reshape(-1, unit.groups, unit.rows)
     start = table[np.resize(classes, len(sums))] if starts.classes > 1 else table[np.zeros(len(sums), int)]
     if unit.thresholded:
         bits = (sums + start >= 0).astype(np.int64)
-        return pack.words_from_lanes(bits.reshape(-1, unit.pe), 1)
+        return pack.words_from_lanes(bits.reshape(-1, unit.rows), 1)
     total = (2 * sums if unit.act_bipolar else sums) + start
-    return pack.words_from_lanes(total.reshape(-1, unit.pe), unit.out_bits)
+    return pack.words_from_lanes(total.reshape(-1, unit.rows), unit.out_bits)
 
 
 def _quantise(plan: Plan, graph: IntGraph, unit: LevelUnit | RequantUnit, words: list[int]) -> list[int]:
