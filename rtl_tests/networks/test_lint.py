@@ -10,6 +10,8 @@ import pytest
 from rtl_tests.networks.network_graphs import random_folding, random_network
 from rtl_tests.runner import PRIMITIVES, require_simulator
 from tests.plan.graph_networks import CASES
+from tests.plan.row_cases import CASES as ROWS
+from tests.plan.row_cases import row_folding
 from tests.plan.test_memories import wide, wide_folding
 from xnorhw.board import load_board
 from xnorhw.emit import rom, rtl, sim
@@ -20,8 +22,10 @@ from xnorhw.sim.tools import verilator_environment
 BENCH = ("xh_monitor.sv", "accel_monitors.sv", "accel_traffic.sv", "xh_bench.sv")
 
 
-def _check(graph: IntGraph, seed: int, folder: Path, folding: Folding | None = None) -> None:
-    plan = make_plan(graph, load_board("pynq-z2"), folding=folding or random_folding(graph, seed))
+def _check(
+    graph: IntGraph, seed: int, folder: Path, folding: Folding | None = None, board: str = "pynq-z2"
+) -> None:
+    plan = make_plan(graph, load_board(board), folding=folding or random_folding(graph, seed))
     for path, text in {**rtl.files(plan, seed), **rom.files(plan, graph), **sim.files(plan, seed)}.items():
         (folder / Path(path).name).write_text(text, encoding="utf-8", newline="\n")
     # the benches under cocotb, and as the compiled bench is built
@@ -51,6 +55,14 @@ def test_no_warning(seed: int, tmp_path: Path) -> None:
 def test_no_warning_where_there_are_branches(name: str, tmp_path: Path) -> None:
     require_simulator()
     _check(CASES[name]()[0], 1, tmp_path)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_warning_at_several_pixels_a_clock(name: str, tmp_path: Path) -> None:
+    require_simulator()
+    make, pixels = ROWS[name]
+    graph, _ = make()
+    _check(graph, 1, tmp_path, row_folding(graph, 1, pixels), "zcu104")
 
 
 def test_no_warning_where_block_roms_are_in_parts(tmp_path: Path) -> None:

@@ -24,8 +24,12 @@ BOARD = load_board("zcu104")
 # padding of +1 and -1, kernels with holes
 BY_HAND = {
     "pads of +1": lambda: network((2, 5, 8), [Conv(4, pads=ALL, pad_value=1), Pool(), Linear(3)], seed=1),
-    "pads of -1": lambda: network((2, 6, 6), [Conv(4, pads=ALL, pad_value=-1), Conv(3, (2, 3), pads=ALL)], seed=2),
-    "holes": lambda: network((2, 8, 12), [Conv(4, dilation=(1, 2), pads=ALL), Conv(3, (2, 2), (2, 2))], seed=3),
+    "pads of -1": lambda: network(
+        (2, 6, 6), [Conv(4, pads=ALL, pad_value=-1), Conv(3, (2, 3), pads=ALL)], seed=2
+    ),
+    "holes": lambda: network(
+        (2, 8, 12), [Conv(4, dilation=(1, 2), pads=ALL), Conv(3, (2, 2), (2, 2))], seed=3
+    ),
 }
 DRAWN = range(20)
 

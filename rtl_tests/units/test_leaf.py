@@ -25,7 +25,10 @@ LEAF_STALLS = (
 
 @dataclass(frozen=True)
 class Leaf:
-    """A matrix unit with folds x groups words of weights; ``ones``: what XH_COUNTONES reads."""
+    """A matrix unit with folds x groups words of weights; ``ones``: what XH_COUNTONES reads.
+
+    ``pixels`` at once.
+    """
 
     pe: int
     simd: int
@@ -34,9 +37,11 @@ class Leaf:
     raw: bool = False
     stages: int = 0
     ones: bool = False
+    pixels: int = 1
 
     def __str__(self) -> str:
         kind = ("raw" if self.raw else "bit") + ("ones" if self.ones else "luts")
+        kind += f"m{self.pixels}" if self.pixels > 1 else ""
         return f"p{self.pe}s{self.simd}f{self.folds}g{self.groups}r{self.stages}{kind}"
 
     @property
@@ -62,6 +67,7 @@ class Leaf:
             32 if self.raw else 1,
             leaf=True,
             count_stages=self.stages,
+            pixels=self.pixels,
         )
         rom = WeightRom("weights", self.pe * self.simd, self.depth, Memory.LEAF, "weights.mem")
         return leaf_unit(matrix_unit, rom, "fc", f"leaf_{self}", "test")
@@ -77,16 +83,18 @@ class Leaf:
 
 
 UNITS = tuple(
-    Leaf(*sizes, stages=stages, raw=raw, ones=ones)
+    Leaf(*sizes, stages=stages, raw=raw, ones=ones, pixels=pixels)
     for ones in (False, True)
-    for *sizes, stages, raw in (
-        (1, 1, 1, 1, 0, False),
-        (3, 7, 1, 2, 0, False),
-        (2, 9, 3, 1, 0, True),
-        (4, 27, 2, 2, 0, False),
-        (5, 64, 1, 4, 1, False),
-        (2, 100, 4, 1, 2, True),
-        (2, 130, 1, 3, 1, False),
+    for *sizes, stages, raw, pixels in (
+        (1, 1, 1, 1, 0, False, 1),
+        (3, 7, 1, 2, 0, False, 1),
+        (2, 9, 3, 1, 0, True, 1),
+        (4, 27, 2, 2, 0, False, 1),
+        (5, 64, 1, 4, 1, False, 1),
+        (2, 100, 4, 1, 2, True, 1),
+        (2, 130, 1, 3, 1, False, 1),
+        (3, 9, 1, 1, 0, False, 4),
+        (2, 50, 1, 1, 1, True, 3),
     )
 )
 
@@ -119,9 +127,9 @@ def _work(leaf: Leaf, pixels: int, seed: str) -> _Work:
     results = matrix(activations, weights, starts, True, not leaf.raw)
     unit = leaf.unit.unit
     return _Work(
-        [join(list(word), 1) for word in activations.reshape(-1, leaf.simd)],
-        [join(list(word), unit.start_bits) for word in starts],
-        [join(list(word), unit.out_bits) for word in results],
+        [join(list(word), 1) for word in activations.reshape(-1, leaf.pixels * leaf.simd)],
+        [join(list(word), unit.start_bits) for word in starts.reshape(-1, unit.rows)],
+        [join(list(word), unit.out_bits) for word in results.reshape(-1, unit.rows)],
     )
 
 
@@ -180,9 +188,9 @@ def cases() -> list[Case]:
     for leaf in UNITS:
         unit = leaf.unit.unit
         ports = (
-            Port("s", leaf.simd, True),
-            Port("t", leaf.pe * unit.start_bits, True),
-            Port("m", leaf.pe * unit.out_bits, False),
+            Port("s", leaf.pixels * leaf.simd, True),
+            Port("t", unit.rows * unit.start_bits, True),
+            Port("m", unit.rows * unit.out_bits, False),
         )
         found.append(Case(str(leaf), leaf.unit.module, {}, ports))
     return found

@@ -29,7 +29,7 @@ class Matrix:
 
     ``narrow`` is an accumulator too short for every value: results are those modulo its range.
     ``weight_bits`` more than 1: integer weights.  ``stages``: registers inside of a count.  ``dsp_pes``: the
-    first so many PEs are columns of DSPs, for ``packed`` PEs each.
+    first so many PEs are columns of DSPs, for ``packed`` PEs each.  ``pixels`` at once.
     """
 
     pe: int
@@ -44,12 +44,14 @@ class Matrix:
     stages: int = 0
     dsp_pes: int = 0
     packed: int = 1
+    pixels: int = 1
 
     def __str__(self) -> str:
         kind = ("raw" if self.raw else "bit") + (f"a{self.narrow}" if self.narrow else "")
         kind += f"n{self.stages}" if self.stages else ""
         kind += f"w{self.weight_bits}" if self.full else ""
         kind += f"d{self.dsp_pes}x{self.packed}" if self.dsp_pes else ""
+        kind += f"m{self.pixels}" if self.pixels > 1 else ""
         return f"p{self.pe}s{self.simd}{self.act}f{self.folds}{kind}t{self.start_bits}"
 
     @property
@@ -152,6 +154,14 @@ MATRICES = (
     Matrix(1, 1, "bipolar", 1, True, start_bits=1, weight_bits=2),
     Matrix(2, 5, "u8", 3, True, start_bits=4, narrow=7, weight_bits=6),
     Matrix(2, 6, "bipolar", 2, False, start_bits=5, narrow=5, weight_bits=5),
+    # several pixels at once: counts with and without registers, codes that PEs share or not, integers, signs
+    Matrix(3, 7, "bipolar", 1, False, pixels=2),
+    Matrix(2, 40, "bipolar", 1, True, start_bits=7, stages=2, pixels=3),
+    Matrix(3, 9, "s8", 1, False, start_bits=14, pixels=4),
+    Matrix(1, 5, "u4", 1, True, start_bits=12, pixels=2),
+    Matrix(2, 6, "u8", 1, True, weight_bits=8, pixels=2),
+    Matrix(2, 5, "s3", 1, False, start_bits=9, weight_bits=3, pixels=3),
+    Matrix(3, 6, "bipolar", 1, True, weight_bits=4, pixels=2),
 )
 
 
@@ -164,7 +174,7 @@ class _Work:
 
 
 def _work(unit: Matrix, sums: int, seed: str) -> _Work:
-    """Random words, with extreme ones among them, and what must come out."""
+    """Random words for ``sums`` sums, with extreme ones among them, and what must come out."""
     generator = np.random.default_rng(list(seed.encode()))
     count = unit.simd * unit.folds
     low, high = unit.act_range
@@ -185,6 +195,8 @@ def _work(unit: Matrix, sums: int, seed: str) -> _Work:
     activations[1], weights[1], starts[1] = low, heaviest, first
     activations[2], weights[2], starts[2] = low, lightest, last
     activations[3], weights[3], starts[3] = high, lightest, first
+    # the pixels of a word share its weights
+    weights = np.repeat(weights[:: unit.pixels], unit.pixels, axis=0)
     results = _sums(unit, activations, weights, starts, not unit.raw)
     if unit.narrow:
         sums_alone = _sums(unit, activations, weights, np.zeros_like(starts), False)
@@ -192,14 +204,15 @@ def _work(unit: Matrix, sums: int, seed: str) -> _Work:
         total = starts + (sums_alone // 2 if unit.counts else sums_alone)
         total = (total + half) % (2 * half) - half
         results = total if unit.raw else (total >= 0).astype(np.int64)
-    words = activations.reshape(sums * unit.folds, unit.simd)
-    rows = weights.reshape(sums, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3)
+    given = sums // unit.pixels
+    words = activations.reshape(given * unit.folds, unit.pixels * unit.simd)
+    rows = weights[:: unit.pixels].reshape(given, unit.pe, unit.folds, unit.simd).transpose(0, 2, 1, 3)
     rows = rows if unit.full else rows == 1
     return _Work(
         [join(list(word), unit.act_bits) for word in words],
-        [join(list(word.flatten()), unit.weight_bits) for word in rows.reshape(sums * unit.folds, -1)],
-        [join(list(word), unit.start_bits) for word in starts],
-        [join(list(word), unit.out_bits) for word in results],
+        [join(list(word.flatten()), unit.weight_bits) for word in rows.reshape(given * unit.folds, -1)],
+        [join(list(word), unit.start_bits) for word in starts.reshape(given, -1)],
+        [join(list(word), unit.out_bits) for word in results.reshape(given, -1)],
     )
 
 
@@ -224,7 +237,7 @@ async def check_products(dut: Any, unit: Matrix, stalls: Stalls) -> None:
     bench = _bench(dut, unit, stalls)
     await bench.start()
     for seed in ("first", "second"):
-        work = _work(unit, SUMS, f"{unit} {stalls} {seed}")
+        work = _work(unit, SUMS * unit.pixels, f"{unit} {stalls} {seed}")
         _put(bench, work)
         assert await bench.receive(SUMS, 500 + 100 * SUMS * unit.folds) == work.results
         await bench.finish()
@@ -238,7 +251,7 @@ async def check_rate(dut: Any, unit: Matrix) -> None:
     """One activation word a clock, from sum to sum, and the clocks that the page on the unit names."""
     bench = _bench(dut, unit, STALLS[0])
     await bench.start()
-    work = _work(unit, SUMS, "rate")
+    work = _work(unit, SUMS * unit.pixels, "rate")
     _put(bench, work)
     assert await bench.receive(SUMS, 100 + 2 * SUMS * unit.folds) == work.results
     clocks = bench.sink.clocks
@@ -278,12 +291,13 @@ def case(unit: Matrix) -> Case:
         "COUNT_STAGES": str(unit.stages),
         "DSP_PES": str(unit.dsp_pes),
         "PACKED": str(unit.packed),
+        "PIXELS": str(unit.pixels),
     }
     ports = (
-        Port("s", unit.simd * unit.act_bits, True),
+        Port("s", unit.pixels * unit.simd * unit.act_bits, True),
         Port("w", unit.pe * unit.simd * unit.weight_bits, True),
-        Port("t", unit.pe * unit.start_bits, True),
-        Port("m", unit.pe * unit.out_bits, False),
+        Port("t", unit.pixels * unit.pe * unit.start_bits, True),
+        Port("m", unit.pixels * unit.pe * unit.out_bits, False),
     )
     return Case(str(unit), "xh_mvu", parameters, ports)
 

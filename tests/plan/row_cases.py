@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Callable[[], tuple[IntGraph, Values]], list[int]]] = {
         ),
         [2, 1],
     ),
-    # valid windows: rows of 12, 10 and 8 pixels, words of 3 and 2, which a converter joins; pools that overlap
+    # no pads: rows of 12, 10 and 8 pixels, words of 2 and 4 with a converter between; pools that overlap
     "words of other sizes": (
         lambda: network(
             (2, 8, 12),
@@ -117,7 +117,7 @@ CASES: dict[str, tuple[Callable[[], tuple[IntGraph, Values]], list[int]]] = {
 
 
 def row_folding(graph: IntGraph, seed: int, pixels: list[int] | None = None) -> Folding:
-    """A folding drawn from ``seed``, with several pixels a clock where that is possible, or with ``pixels``."""
+    """A folding drawn from ``seed``: layers take several pixels a clock where they can, or ``pixels``."""
     rng = np.random.default_rng(seed)
     layers, pools = [], []
     for layer in chip_layers(graph):

@@ -70,7 +70,9 @@ def accumulated(graph: IntGraph, plan: Plan, layer: ChipLayer, unit: MatrixUnit,
     )
     rows, columns = sums.shape[2:]
     # a word has the starts of several columns where several pixels are made at once
-    lanes = pack.start_lanes(plan, graph, starts).reshape(starts.classes, unit.pixels, -1)[..., : layer.outputs]
+    lanes = pack.start_lanes(plan, graph, starts).reshape(starts.classes, unit.pixels, -1)[
+        ..., : layer.outputs
+    ]
     place = np.zeros((rows, columns // unit.pixels), np.int64)
     if starts.classes > 1:
         place = np.array(starts.row_class)[:, None] * starts.column_classes + np.array(starts.column_class)

@@ -23,9 +23,9 @@ from xnorhw.plan.exact import LeastLuts
 from xnorhw.plan.fabric import Fabric
 from xnorhw.plan.geometry import LayerShape, layer_shape, legal_pe, legal_simd
 from xnorhw.plan.network import Network, network_of
-from xnorhw.plan.rows import legal_pixels
 from xnorhw.plan.pick import stages
 from xnorhw.plan.quicker import quicker
+from xnorhw.plan.rows import legal_pixels
 from xnorhw.plan.schedule import LoneFrames
 from xnorhw.plan.search import Found, Search, pool_taps
 from xnorhw.plan.settle import assign

@@ -152,7 +152,9 @@ def _window(unit: Window, words: list[int]) -> list[int]:
 def _spread(unit: Window, spread: Spread, words: list[int]) -> list[int]:
     """The taps of each output pixel out of windows over words of pixels."""
     rows = spread.kernel[0]
-    pixels = _unsigned(words, unit.geometry.taps * unit.lanes, unit.bits).reshape(len(words), rows, spread.row, -1)
+    pixels = _unsigned(words, unit.geometry.taps * unit.lanes, unit.bits).reshape(
+        len(words), rows, spread.row, -1
+    )
     first = spread.first + spread.stride * np.arange(spread.pixels)
     columns = first[:, None] + spread.dilation * np.arange(spread.kernel[1])
     taken = pixels[:, :, columns]  # [word, row, pixel, tap, channel]

@@ -139,6 +139,15 @@ CASES = (
         for pe, simd, folds, acc in ((10, 4, 8, 22), (4, 12, 4, 20))
     ),
     *(
+        mvu(pe, 9, 1, 14, 14, act_bits=8, act_signed=1, act_bipolar=0, pixels=pixels)
+        for pe, pixels in ((8, 4), (1, 3))
+    ),
+    mvu(6, 32, 1, 8, 8, pixels=3),
+    mvu(4, 36, 1, 8, 8, "luts", pixels=4),
+    mvu(4, 18, 1, 7, 7, "leaf", thresholded=0, out_bits=12, pixels=2),
+    mvu(3, 9, 1, 16, 16, act_bits=8, act_bipolar=0, weight_bits=8, pixels=2),
+    mvu(4, 9, 1, 12, 12, weight_bits=4, pixels=2),
+    *(
         case("xh_width_converter", in_bits=i, out_bits=o, packet_bits=p)
         for i, o, p in (
             (64, 8, 6272),

@@ -199,6 +199,7 @@ def matrix_of(n: dict[str, int], lut6_2: bool, leaf: bool) -> MatrixUnit:
         count_stages=n.get("COUNT_STAGES", 0),
         dsp_pes=n.get("DSP_PES", 0),
         packed=n.get("PACKED", 0),
+        pixels=n.get("PIXELS", 1),
     )
 
 

@@ -310,6 +310,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
     weights = split_words(weight_words(plan, graph, stage.weights), unit.pe, stage.row_bits)
     starts = lanes_from_words(start_words(plan, graph, stage.starts), unit.rows, unit.start_bits, signed=True)
     order = f"{channel_groups(stage)} x {unit.folds} folds"
+    lanes = "PE" if unit.pixels == 1 else "pixel, PE"
     what = f"weights of {unit.weight_bits} bits" if unit.full else "weights"
     return (
         Array(
@@ -320,7 +321,7 @@ def _matrix_roms(plan: Plan, graph: IntGraph, stage: Matrix, n: Names) -> tuple[
             False,
         ),
         Array(
-            f"{layer}: starts, [{'PE' if unit.pixels == 1 else 'pixel, PE'}][{stage.starts.classes} position classes x {channel_groups(stage)}]",
+            f"{layer}: starts, [{lanes}][{stage.starts.classes} position classes x {channel_groups(stage)}]",
             f"ap_int<{unit.start_bits}>",
             n.starts,
             tuple(tuple(str(int(v)) for v in row) for row in starts.T),

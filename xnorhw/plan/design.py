@@ -170,7 +170,14 @@ def join_tables(join: ChipJoin, shape: JoinShape) -> tuple[tuple[str, WeightRom,
 
 
 def _pool_choice(
-    pool: ChipPool, lanes: int, taps: int, depth: int, wish: str, prices: Prices, pixels: int = 1, made: int = 1
+    pool: ChipPool,
+    lanes: int,
+    taps: int,
+    depth: int,
+    wish: str,
+    prices: Prices,
+    pixels: int = 1,
+    made: int = 1,
 ) -> PoolChoice:
     view = pool_view(pool, pixels) if pixels > 1 else None
     copies = taps if view is None else view.geometry.taps

@@ -202,16 +202,16 @@ def _check_pixels(entry: LayerFolding, layer: ChipLayer) -> None:
     if entry.pixels not in pixels:
         width = layer.source.shape[2]
         raise FitError(
-            f"pixels {entry.pixels} is not possible: the rows of its map, {width} pixels wide, and those that "
-            "it and its pools make are no words of so many",
+            f"pixels {entry.pixels} is not possible: the rows of its map, {width} pixels wide, and those "
+            "that it and its pools make are no words of so many",
             module=entry.name,
             remedy=f"Use pixels {_listed(pixels)}",
         )
     whole = layer.outputs, layer.channels * layer.taps
     if entry.pixels > 1 and (entry.pe, entry.simd) != whole:
         raise FitError(
-            f"pixels {entry.pixels} takes the whole window and makes every output at once, and pe {entry.pe} x "
-            f"simd {entry.simd} does not",
+            f"pixels {entry.pixels} takes the whole window and makes every output at once, and pe {entry.pe} "
+            f"x simd {entry.simd} does not",
             module=entry.name,
             remedy=f"Use pe {whole[0]} and simd {whole[1]}, or pixels 1",
         )

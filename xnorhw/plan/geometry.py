@@ -163,7 +163,7 @@ def _row_shape(layer: ChipLayer, pixels: int) -> LayerShape:
 
 
 def pool_cycles(pool: ChipPool, lanes: int, taps_per_word: int, pixels: int = 1) -> int:
-    """Clocks a frame of a pool that works on ``lanes`` channels, or on ``pixels`` at once: its slower side."""
+    """Clocks a frame of a pool of ``lanes`` channels, or of ``pixels`` at once: its slower side."""
     view = pool_view(pool, pixels) if pixels > 1 else None
     if view is not None:
         return max(pool.in_pixels // pixels, pool.out_pixels // view.made)

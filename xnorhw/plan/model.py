@@ -221,8 +221,8 @@ class LayerPlan:
     """One product layer and what follows it on the chip.
 
     ``name`` is the product's tensor (the module's name), ``output`` the tensor that leaves
-    the layer.  ``pe``, ``simd``, ``pixels`` (of its map, a clock) are its folding; ``cycles`` the clocks a frame
-    of its slowest unit; ``work_cycles`` the layer's part of ``bound_cycles``.
+    the layer.  ``pe``, ``simd``, ``pixels`` (of its map, a clock) are its folding; ``cycles`` the
+    clocks a frame of its slowest unit; ``work_cycles`` the layer's part of ``bound_cycles``.
     """
 
     name: str

@@ -46,7 +46,7 @@ class Netlist:
 
 @dataclass(frozen=True)
 class PoolChoice:
-    """What was decided for a pool: taps a clock, its ring, the pixels in a word that enters and that leaves."""
+    """What was decided for a pool: taps a clock, its ring, the pixels of a word in and of a word out."""
 
     taps: int
     depth: int

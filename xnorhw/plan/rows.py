@@ -40,7 +40,7 @@ def row_view(geometry: WindowGeometry, source: Size, output: Size, pixels: int) 
     A word is wholly on the map or off it, so ``pixels`` divides its width; where the window moves by
     fewer pixels than a word has it makes several output pixels at once, which must fill their words.
     """
-    (_, height, wide), (_, out_height, out_wide) = source, output
+    wide, out_wide = source[2], output[2]
     stride, left = geometry.stride[1], geometry.pads.left
     made = max(1, pixels // stride)
     if wide % pixels or max(pixels, stride) % min(pixels, stride) or out_wide % made:

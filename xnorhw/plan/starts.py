@@ -58,7 +58,7 @@ def flipped_weights(layer: ChipLayer, term: int = 0) -> npt.NDArray[np.int8] | n
 
 
 def column_classes(layer: ChipLayer, made: int) -> tuple[tuple[int, ...], ...]:
-    """The classes of ``made`` output columns beside one another, for each that occurs, in the order of the first."""
+    """What classes ``made`` output columns beside one another have, each only once."""
     columns = position_classes(layer)[1]
     return tuple(dict.fromkeys(_beside(columns, made)))
 
@@ -72,9 +72,9 @@ def _beside(columns: tuple[int, ...], made: int) -> list[tuple[int, ...]]:
 def position_classes(layer: ChipLayer, made: int = 1) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
     """Class of each output row and column, or of each ``made`` columns, and how many of each there are."""
     if made > 1:
-        rows, columns, row_classes, _ = position_classes(layer)
+        of_row, of_column, row_classes, _ = position_classes(layer)
         kinds = column_classes(layer, made)
-        return rows, tuple(kinds.index(c) for c in _beside(columns, made)), row_classes, len(kinds)
+        return of_row, tuple(kinds.index(c) for c in _beside(of_column, made)), row_classes, len(kinds)
     _, height, width = layer.source.shape
     if layer.in_matrix and layer.by_position:
         _, rows_out, columns_out = layer.sums.shape

@@ -77,7 +77,7 @@ def ring_copies(taps: int, repeats: int) -> int:
 
 @dataclass(frozen=True)
 class Spread:
-    """Which elements of a window's word are the taps of which of ``pixels`` output pixels (RTL ``xh_spread``).
+    """Where in a window's word the taps of each of ``pixels`` output pixels are (RTL ``xh_spread``).
 
     The word has rows of ``row`` pixels, as many as ``kernel`` has.  Tap (y, x) of output pixel p is pixel
     first + p * stride + x * dilation of row y.  They leave pixel by pixel, each with its taps, or with
@@ -191,8 +191,8 @@ class MatrixUnit:
     ``dsp_pes``: the sums of the first so many PEs, of codes with binary weights, are formed by columns of
     DSPs (RTL ``xh_code_columns``), each for ``packed`` PEs.
 
-    ``pixels``: so many output pixels at once, each with SIMD activations, PE starts and PE results of its own, pixel by
-    pixel in their words; the weights are those of all.  One fold, one group.
+    ``pixels``: so many output pixels at once, each with SIMD activations, PE starts and PE results of its
+    own, pixel by pixel in their words; the weights are those of all.  One fold, one group.
     """
 
     name: str

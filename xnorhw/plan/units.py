@@ -14,7 +14,6 @@ from xnorhw.plan.columns import packed_pes
 from xnorhw.plan.geometry import RESULT_BITS, LayerShape, pool_sum_bits
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool, Quantiser, wire_bits
-from xnorhw.plan.rows import pool_pixels, pool_view, row_views, spread_of
 from xnorhw.plan.model import (
     LevelUnit,
     MatrixUnit,
@@ -27,6 +26,7 @@ from xnorhw.plan.model import (
     WeightRom,
     Window,
 )
+from xnorhw.plan.rows import pool_pixels, pool_view, row_views, spread_of
 from xnorhw.plan.starts import AccumulatorWidths
 
 __all__ = [
