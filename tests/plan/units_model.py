@@ -11,7 +11,8 @@ from itertools import cycle, islice
 import numpy as np
 import numpy.typing as npt
 
-from xnorhw import pack
+from xnorhw import golden, pack
+from xnorhw.emit.sim import observed_edges
 from xnorhw.ir.int_graph import IntGraph
 from xnorhw.plan.model import (
     Converter,
@@ -29,8 +30,9 @@ from xnorhw.plan.model import (
     WeightRom,
     Window,
 )
+from xnorhw.plan.stages import chip_layers
 
-__all__ = ["run"]
+__all__ = ["differing", "run"]
 
 Lanes = npt.NDArray[np.int64]
 
@@ -48,6 +50,28 @@ def run(plan: Plan, graph: IntGraph, frames: npt.NDArray[np.uint8]) -> dict[str,
         if edge.observed:
             seen[edge.observed] = words
     return {**seen, "": words}
+
+
+def differing(plan: Plan, graph: IntGraph, x: Lanes) -> list[str]:
+    """The tensors that the units fed by the packed words do not make as golden does."""
+    tensors = golden.run(graph, x)
+    kind = graph.tensor(plan.input_tensor).type
+    assert kind is not None
+    seen = run(plan, graph, pack.pack_frames(plan, tensors[plan.input_tensor], kind))
+    edges = observed_edges(plan)
+    # every tensor of the graph is seen but the sums that a matrix unit thresholds itself
+    hidden = {layer.name for layer in chip_layers(graph) if layer.in_matrix}
+    assert set(edges) == {n.output.name for n in graph.nodes} - hidden
+    wrong = []
+    for name, edge in edges.items():
+        tensor = graph.tensor(name)
+        assert tensor.type is not None
+        found = pack.unpack_stream(edge.stream, seen[name], tensor.shape, tensor.type)
+        wrong += [] if np.array_equal(found, tensors[name]) else [name]
+    size = plan.output_frame.beat_bits // 8
+    data = np.frombuffer(b"".join(w.to_bytes(size, "little") for w in seen[""]), np.uint8)
+    result = pack.unpack_results(plan, data.reshape(len(x), -1), graph.tensor(graph.output).shape)
+    return wrong if np.array_equal(result, tensors[graph.output]) else [*wrong, "the result"]
 
 
 def _signed(words: list[int], lanes: int, bits: int) -> Lanes:
