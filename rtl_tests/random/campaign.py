@@ -22,6 +22,7 @@ from xnorhw.pack import pack_frames, unpack_results, unpack_stream
 from xnorhw.plan import Folding, LayerFolding, PoolFolding, make_plan
 from xnorhw.plan.geometry import legal_simd, legal_taps
 from xnorhw.plan.model import Memory, Plan
+from xnorhw.plan.rows import legal_pixels
 from xnorhw.plan.stages import chip_layers
 
 __all__ = [
@@ -44,8 +45,10 @@ REPEATS = 4
 FOLDINGS = (
     "PE that does not divide", "PE = 1", "PE = all channels", "SIMD that does not divide", "SIMD < C",
     "SIMD = 1", "SIMD spans taps", "SIMD = the whole window", "pool taps one a word", "pool taps all a word",
-    "weights in adders", "weights in LUTs", "weights in block ROM",
+    "weights in adders", "weights in LUTs", "weights in block ROM", "several pixels a clock",
 )  # fmt: skip
+MOST_LANES = 2000
+"""Of a layer that takes several pixels a clock: products at once."""
 
 
 def random_folding(checked: Checked, rng: np.random.Generator) -> tuple[Folding, Counter[str]]:
@@ -72,6 +75,20 @@ def random_folding(checked: Checked, rng: np.random.Generator) -> tuple[Folding,
     return Folding(tuple(layers), tuple(pools)), rows
 
 
+def several_pixels(checked: Checked, folding: Folding, rng: np.random.Generator) -> Folding:
+    """``folding`` with several pixels a clock in most of the layers that can."""
+    entries = {entry.name: entry for entry in folding.layers}
+    for layer in chip_layers(checked.graph):
+        whole = layer.channels * layer.taps
+        pixels = [m for m in legal_pixels(layer)[1:] if layer.outputs * whole * m <= MOST_LANES]
+        if pixels and rng.integers(4):
+            entries[layer.name] = LayerFolding(layer.name, layer.outputs, whole, int(rng.choice(pixels)))
+    wide = {name for name, entry in entries.items() if entry.pixels > 1}
+    behind = {pool.name for layer in chip_layers(checked.graph) if layer.name in wide for pool in layer.pools}
+    pools = tuple(pool for pool in folding.pools if pool.name not in behind)
+    return Folding(tuple(entries.values()), pools)
+
+
 @dataclass
 class Subset:
     """The networks, each with what golden says of its frames, their plans, and what they reach."""
@@ -94,6 +111,9 @@ def draw_subset() -> Subset:
             continue
         checked = check_network(network)
         folding, rows = random_folding(checked, np.random.default_rng(seed))
+        if seed % 3 == 0:
+            # and none of the rows counts that another folding may have lost
+            folding, rows = several_pixels(checked, folding, np.random.default_rng((seed, 1))), Counter()
         plans.append(make_plan(checked.graph, board, folding=folding))
         found.append(checked)
         coverage.add(checked)
@@ -102,6 +122,7 @@ def draw_subset() -> Subset:
             coverage.rows["weights in adders"] += layer.memory is Memory.LEAF
             coverage.rows["weights in LUTs"] += layer.memory is Memory.LUT
             coverage.rows["weights in block ROM"] += layer.memory is Memory.BLOCK
+            coverage.rows["several pixels a clock"] += layer.pixels > 1
     torch.set_num_threads(threads)
     return Subset(found, plans, coverage)
 

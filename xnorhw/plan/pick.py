@@ -29,7 +29,7 @@ from xnorhw.plan.starts import AccumulatorWidths
 from xnorhw.plan.unit_model import shares_codes, takes_dsp
 from xnorhw.plan.units import count_stages
 
-__all__ = ["Pick", "join_stage", "layer_line", "stages", "view_ring"]
+__all__ = ["Pick", "join_stage", "layer_line", "stages"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str, pixels: int 
     _, height, width = pool.source.shape
     view = pool_view(pool, pixels) if pixels > 1 else None
     if view is not None:
-        ring = view_ring(view, height, pool.pooled.shape[1])
+        ring = _view_ring(view, height, pool.pooled.shape[1])
     else:
         ring = window_ring(pool.op.geometry, height, width, *pool.pooled.shape[1:], words)
     cost = words * pool.op.geometry.taps // taps
@@ -117,7 +117,7 @@ def _pool_stage(pool: ChipPool, lanes: int, taps: int, source: str, pixels: int 
     return Stage(pool.name, ring, ((source, ring.words),), out_words, float(cost), later)
 
 
-def view_ring(view: RowView, height: int, out_height: int) -> Ring:
+def _view_ring(view: RowView, height: int, out_height: int) -> Ring:
     """The ring of a window over the words of ``view``."""
     return window_ring(view.geometry, height, view.width, out_height, view.out_width, 1)
 
@@ -134,7 +134,7 @@ def _layer_stage(
         _, height, width = layer.source.shape
         views = row_views(layer, shape.pixels) if shape.pixels > 1 else None
         if views is not None and views[0] is not None:
-            ring = view_ring(views[0], height, layer.sums.shape[1])
+            ring = _view_ring(views[0], height, layer.sums.shape[1])
         else:
             ring = window_ring(layer.geometry, height, width, *layer.sums.shape[1:], shape.words_per_pixel)
     later = terms_latency(layer.coefficients) if layer.weighted else 0

@@ -56,11 +56,16 @@ class _Solved:
 
 
 class Relaxation:
-    """The options of at most ``period`` clocks a frame."""
+    """The options of at most ``period`` clocks a frame.
 
-    def __init__(self, found: tuple[Candidates, ...], links: tuple[Links, ...], period: int) -> None:
+    Those of several pixels a clock are left out where one is quick enough, unless ``every`` is asked for.
+    """
+
+    def __init__(
+        self, found: tuple[Candidates, ...], links: tuple[Links, ...], period: int, every: bool = False
+    ) -> None:
         self.links = links
-        self.parts = [_part(c, period) for c in found]
+        self.parts = [_part(c, period, every) for c in found]
         self.children: list[list[int]] = [[] for _ in found]
         for i, link in enumerate(links):
             if link.feeder >= 0:
@@ -335,11 +340,10 @@ class Walk:
                 yield from self._from(i + 1, new[:, row], [*rows, row])
 
 
-def _part(found: Candidates, period: int) -> Part:
-    # several pixels a clock are no option where one is quick enough
+def _part(found: Candidates, period: int, every: bool) -> Part:
     single = found.pixels == 1
     enough = bool((found.cycles[single] <= period).any())
-    index = np.flatnonzero((found.cycles <= period) & (single | (not enough)))
+    index = np.flatnonzero((found.cycles <= period) & (single | every | (not enough)))
     want = found.want[index]
     wants, first, place = np.unique(want, return_index=True, return_inverse=True)
     cost = np.where(np.isfinite(found.cost[index]), found.cost[index], _NEVER)

@@ -171,7 +171,8 @@ class Search:
         periods, room = self.periods(end), self.room
 
         def may_fit(period: int) -> bool:
-            relaxation = self.relaxation(period)
+            # of all options, for what is proved is proved of all
+            relaxation = Relaxation(*self.tables(period), period, every=True)
             if not relaxation.possible or relaxation.overfull(room):
                 return False
             return LeastLuts(relaxation, room).luts <= self.limits.lut
