@@ -146,7 +146,7 @@ CASES = (
     mvu(4, 36, 1, 8, 8, "luts", pixels=4),
     mvu(4, 18, 1, 7, 7, "leaf", thresholded=0, out_bits=12, pixels=2),
     mvu(3, 9, 1, 16, 16, act_bits=8, act_bipolar=0, weight_bits=8, pixels=2),
-    mvu(4, 9, 1, 12, 12, weight_bits=4, pixels=2),
+    mvu(4, 8, 1, 12, 12, weight_bits=4, pixels=2),
     *(
         case("xh_width_converter", in_bits=i, out_bits=o, packet_bits=p)
         for i, o, p in (
