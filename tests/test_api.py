@@ -144,7 +144,7 @@ def test_folding_comes_back(model: xnorhw.Model, small_build: Path, tmp_path: Pa
     assert again.plan == dataclasses.replace(xnorhw.Build(small_build).plan, proof=None)
     tree = json.loads((small_build / "folding.json").read_text())
     for layer in tree["layers"].values():
-        layer.update(pe=1, simd=1, memory="auto")
+        layer.update(pe=1, simd=1, pixels=1, memory="auto")
     (tmp_path / "small.json").write_text(json.dumps(tree))
     small = model.build("pynq-z2", tmp_path / "b", folding=str(tmp_path / "small.json"), verify="none")
     assert {(x.pe, x.simd) for x in small.plan.layers} == {(1, 1)}
@@ -158,7 +158,7 @@ def test_edited_folding_is_used(model: xnorhw.Model, tmp_path: Path) -> None:
     out = tmp_path / "out"
     model.build("pynq-z2", out, verify="none")
     tree = json.loads((out / "folding.json").read_text())
-    next(iter(tree["layers"].values()))["pe"] = 1
+    next(iter(tree["layers"].values())).update(pe=1, pixels=1)
     (out / "folding.json").write_text(json.dumps(tree))
     with pytest.raises(xnorhw.XnorhwError, match="--folding"):
         model.build("pynq-z2", out, verify="none")

@@ -100,7 +100,7 @@ def test_figures_are_the_plans(build: xnorhw.Build, small_build: Path) -> None:
     assert [layer["name"] for layer in tree["layers"]] == ["1", "4", "9"]
     for layer in tree["layers"]:
         assert 0 < layer["efficiency"] <= 1
-        busy = layer["pe"] * layer["simd"] * figures.cycles_per_frame
+        busy = layer["pe"] * layer["simd"] * layer.get("pixels", 1) * figures.cycles_per_frame
         assert layer["efficiency"] == pytest.approx(layer["macs"] / busy)
 
 

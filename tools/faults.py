@@ -39,8 +39,8 @@ RTL_FAULTS = (
     Fault(
         "a threshold off by one",
         f"{RTL}/xh_mvu.sv",
-        "assign m_data_o[p] = !result[ACC_BITS-1];",
-        "assign m_data_o[p] = !result[ACC_BITS-1] && result != '0;",
+        "assign m_data_o[r] = !result[ACC_BITS-1];",
+        "assign m_data_o[r] = !result[ACC_BITS-1] && result != '0;",
         MVU,
     ),
     Fault(
@@ -53,8 +53,8 @@ RTL_FAULTS = (
     Fault(
         "a swapped PE",
         f"{RTL}/xh_mvu.sv",
-        ".weight_i(w_data_i[p*SIMD+:SIMD]), .count_o(sum)",
-        ".weight_i(w_data_i[(PE-1-p)*SIMD+:SIMD]), .count_o(sum)",
+        ".weight_i(w_data_i[P*SIMD+:SIMD]), .count_o(sum)",
+        ".weight_i(w_data_i[(PE-1-P)*SIMD+:SIMD]), .count_o(sum)",
         MVU,
     ),
     Fault(
@@ -123,8 +123,8 @@ HLS_FAULTS = (
     Fault(
         "C++: a threshold off by one",
         f"{HLS}/matrix.j2",
-        "  result[pe] = sum >= 0;",
-        "  result[pe] = sum > 0;",
+        "  result[{{ row }}] = sum >= 0;",
+        "  result[{{ row }}] = sum > 0;",
         STAGES,
         STAGE_DIFFERS,
     ),

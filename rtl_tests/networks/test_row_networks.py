@@ -9,6 +9,7 @@ import pytest
 from rtl_tests.networks.network_checks import Network, check_rate, check_tensors
 from rtl_tests.networks.network_graphs import Conv, Linear, Pool, network, random_network
 from tests.plan.code_networks import draw
+from tests.plan.graph_networks import CASES as GRAPHS
 from tests.plan.row_cases import CASES, row_folding
 from xnorhw import golden
 from xnorhw.board import load_board
@@ -32,6 +33,8 @@ BY_HAND = {
     ),
 }
 DRAWN = range(20)
+# forks behind words of several pixels, and sums, concatenations and values of what comes after
+BRANCHES = ("residual", "channels doubled", "fire", "numbers", "ties to even")
 
 
 def planned() -> list[Network]:
@@ -44,6 +47,7 @@ def planned() -> list[Network]:
     made = {name: make() for name, make in BY_HAND.items()}
     made |= {f"random {seed}": random_network(seed) for seed in DRAWN}
     made |= {f"codes {seed}": case for seed in DRAWN if (case := draw(seed)) is not None}
+    made |= {name: GRAPHS[name]() for name in BRANCHES}
     for number, (name, (graph, x)) in enumerate(made.items()):
         try:
             plan = make_plan(graph, BOARD, folding=row_folding(graph, number))

@@ -99,6 +99,21 @@ CASES: dict[str, tuple[Callable[[], tuple[IntGraph, Values]], list[int]]] = {
         ),
         [8, 4, 2],
     ),
+    # kernels of one tap, which need no window but for their stride; codes on byte lanes
+    "pixels by themselves": (
+        lambda: network(
+            (3, 6, 8),
+            [
+                Conv(5, (1, 1), codes=Levels(2)),
+                Conv(4, (1, 1), stride=(2, 2), codes=_SIGN),
+                Max((1, 2), (1, 2)),
+                Conv(3, (1, 1), codes=None),
+            ],
+            code(5, False),
+            seed=8,
+        ),
+        [4, 8, 2],
+    ),
     # several pixels a clock, one, and several again; results of several pixels leave
     "one pixel between": (
         lambda: network(

@@ -47,9 +47,10 @@ def program(folder: Path, name: str, text: str) -> Path:
 
 @pytest.fixture(scope="session")
 def fast_build(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build at CLOCK_MHZ, to be read only."""
+    """A build at CLOCK_MHZ of a pixel a clock, to be read only."""
     out = tmp_path_factory.mktemp("fast") / "out"
-    xnorhw.load(small_model).build("pynq-z2", out, clock_mhz=CLOCK_MHZ)
+    rate = CLOCK_MHZ * 1e6 / 36
+    xnorhw.load(small_model).build("pynq-z2", out, clock_mhz=CLOCK_MHZ, target_fps=rate, goal="latency")
     return out
 
 

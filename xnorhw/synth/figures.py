@@ -130,9 +130,8 @@ class YosysFigures:
         sums: dict[str, UnitFigures] = {}
         for unit in self.units:
             before = sums.get(unit.layer, UnitFigures(unit.layer, unit.layer, Resources(), Resources()))
-            sums[unit.layer] = UnitFigures(
-                unit.layer, unit.layer, before.resources + unit.resources, before.formula + unit.formula
-            )
+            found, said = before.resources + unit.resources, before.formula + unit.formula
+            sums[unit.layer] = UnitFigures(unit.layer, unit.layer, found, said, before.fifos + unit.fifos)
         return tuple(sums.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +139,8 @@ class YosysFigures:
 
         def rows(figures: tuple[UnitFigures, ...]) -> list[dict[str, Any]]:
             return [
-                {**vars(f), "resources": _counts(f.resources), "formula": _counts(f.formula)} for f in figures
+                {**vars(f), **{k: _counts(getattr(f, k)) for k in ("resources", "formula", "fifos")}}
+                for f in figures
             ]
 
         return {
