@@ -211,8 +211,8 @@ FARTHER = {
     "IN_BIPOLAR=4'h8, IN_WIDTH=136)": 0.16,
 }
 """Cases that no rule was found for, and how far the formula is off: an accumulator of five bits whose
-multiplexer yosys keeps beside the adder, a choice of nine
-that it shares, and a sum of four that is cheaper than its adders one by one."""
+multiplexer yosys keeps beside the adder, a choice of nine that it shares, and a sum of four that is
+cheaper than its adders one by one."""
 
 
 CONSTANTS_SHARE = 0.15
