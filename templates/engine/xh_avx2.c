@@ -95,5 +95,5 @@ static int runs_here(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
 }
 
-const xh_path xh_path_avx2 = {"avx2", runs_here, block, NULL, codes, full, pass, bytes, add_times};
+const xh_path xh_path_avx2 = {"avx2", runs_here, block, codes, full, pass, bytes, add_times};
 #endif

@@ -2,6 +2,7 @@
 #ifndef XH_ENGINE_H
 #define XH_ENGINE_H
 
+#include "xh_areas.h"
 #include "xh_path.h"
 #include "xh_run.h"
 
@@ -9,8 +10,7 @@ enum { XH_MOST_THREADS = 64 };
 
 /* One thread's part of a layer. */
 typedef struct xh_scratch {
-    xh_run_of_words *runs; /* as many as the largest kernel has taps */
-    int32_t *window;       /* 4 windows of codes */
+    int32_t *window; /* 4 windows of codes */
 } xh_scratch;
 
 /* The weights of a full-precision layer as the paths read them. */
@@ -30,7 +30,8 @@ struct xh_engine {
     const void **at;   /* where each tensor lies: in a buffer, or in the caller's memory */
     int32_t *sums;     /* sums of a product whose sign is not fused in the loop, and for a trace */
     uint32_t *packed;  /* a map with its padding written out, or with each group on whole words */
-    uint32_t *parity;  /* beside a map that a 3-wide kernel reads: see xh_path.h */
+    xh_area *area;     /* of the binary product that runs, with its runs */
+    xh_run_of_words *runs;
     int32_t *values;   /* a map of codes as int32 */
     const int32_t **ones; /* of layer i: see xh_planes.c; NULL where it has no planes */
     const xh_byte_block **bytes; /* of layer i, where its codes are multiplied byte by byte; else NULL */
@@ -67,7 +68,8 @@ void xh_values32(const xh_tensor *tensor, const void *data, int32_t *values);
 /* Padding or groups make the product read a map rearranged first. */
 int xh_product_repacks(const xh_product *product, const xh_tensor *input);
 size_t xh_product_packed_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
-size_t xh_product_parity_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
+/* How many areas of equal taps its output map has at most. */
+size_t xh_product_areas(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
 /* The threshold is compared in the block loop itself (else: sums, then signs). */
 int xh_product_fuses(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
 
@@ -86,10 +88,8 @@ void xh_full_pack(const xh_full *full, const xh_tensor *input, const xh_tensor *
 void xh_run_full(xh_engine *engine, const xh_full *full, const xh_packed *packed, const xh_tensor *input,
                  const void *from, const xh_tensor *output, void *to);
 
-/* Sums by bit planes: the words of all planes of a map and of their parity maps; a table of the bits of
- * the weights, made once. */
+/* Sums by bit planes: the words of all planes of a map; a table of the bits of the weights, made once. */
 size_t xh_planes_packed_words(const xh_planes *planes, const xh_tensor *input, const xh_tensor *output);
-size_t xh_planes_parity_words(const xh_planes *planes, const xh_tensor *input, const xh_tensor *output);
 size_t xh_planes_ones_bytes(const xh_planes *planes, const xh_tensor *output);
 void xh_planes_count_ones(const xh_planes *planes, const xh_tensor *input, const xh_tensor *output, int32_t *ones);
 void xh_run_planes(xh_engine *engine, const xh_planes *planes, const int32_t *ones, const xh_tensor *input,

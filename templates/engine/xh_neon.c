@@ -73,5 +73,5 @@ static int runs_here(void)
 #endif
 }
 
-const xh_path xh_path_neon = {"neon", runs_here, block, NULL, codes, full, pass, NULL, add_times};
+const xh_path xh_path_neon = {"neon", runs_here, block, codes, full, pass, NULL, add_times};
 #endif

@@ -15,14 +15,14 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* What the parts of the engine's memory must hold, in bytes. */
 typedef struct needs {
-    size_t maps, sums, packed, parity, values, traced, real, runs, window; /* `maps`: of all buffers, each rounded */
+    size_t maps, sums, packed, values, traced, real, areas, runs, window; /* `maps`: of all buffers, each rounded */
     size_t full, spread, whole; /* `full`: every full product's weights and runs, each rounded */
     size_t ones;                /* of every product by planes, each rounded */
 } needs;
 
 /* A load whose address equals that of a store under way in its low 12 bits waits for it on most
- * processors.  A layer reads its input and parity map and writes its output in step, so the
- * three start at different places of a page; a quarter of one lies between any two that a chain uses. */
+ * processors.  A layer reads its input and writes its output in step, so buffers start at
+ * different places of a page; a quarter of one or more lies between any two that a chain uses. */
 enum { PAGE = 4096, QUARTER = PAGE / 4 };
 
 static void measure_full(const xh_full *full, const xh_tensor *in, const xh_tensor *out, needs *need)
@@ -40,12 +40,20 @@ static size_t buffer_bytes(const xh_network *n, int32_t buffer)
     return most;
 }
 
+/* Areas of equal taps, and the runs of each. */
+static void measure_areas(const xh_product *p, const xh_tensor *in, const xh_tensor *out, needs *need)
+{
+    const size_t areas = xh_product_areas(p, in, out);
+    const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
+    need->areas = larger(need->areas, areas * sizeof(xh_area));
+    need->runs = larger(need->runs, areas * taps * sizeof(xh_run_of_words));
+}
+
 static void measure_product(const xh_product *p, const xh_tensor *in, const xh_tensor *out, int traced, needs *need)
 {
     const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
-    need->runs = larger(need->runs, taps * sizeof(xh_run_of_words));
+    measure_areas(p, in, out, need);
     need->packed = larger(need->packed, xh_product_packed_words(p, in, out) * sizeof(uint32_t));
-    need->parity = larger(need->parity, xh_product_parity_words(p, in, out) * sizeof(uint32_t));
     if (p->sign && (traced || !xh_product_fuses(p, in, out)))
         need->sums = larger(need->sums, xh_tensor_count(out) * sizeof(int32_t));
     if (in->format != XH_BITS) {
@@ -56,10 +64,8 @@ static void measure_product(const xh_product *p, const xh_tensor *in, const xh_t
 
 static void measure_planes(const xh_planes *p, const xh_tensor *in, const xh_tensor *out, needs *need)
 {
-    const size_t taps = (size_t)p->product.window.kernel_h * (size_t)p->product.window.kernel_w;
-    need->runs = larger(need->runs, taps * sizeof(xh_run_of_words));
+    measure_areas(&p->product, in, out, need);
     need->packed = larger(need->packed, xh_planes_packed_words(p, in, out) * sizeof(uint32_t));
-    need->parity = larger(need->parity, xh_planes_parity_words(p, in, out) * sizeof(uint32_t));
     need->ones += rounded(xh_planes_ones_bytes(p, out));
     if (xh_bytes_suit(p, in, out)) {
         need->packed = larger(need->packed, xh_bytes_map_bytes(p, in, out));
@@ -113,7 +119,7 @@ static char *at_quarter(char *next, uintptr_t quarter)
 static size_t total(const xh_network *n, const needs *need)
 {
     return rounded(sizeof(xh_engine)) + need->maps + rounded(need->sums) + rounded(need->packed) +
-           rounded(need->parity) + rounded(need->values) + rounded(need->traced) + 2 * rounded(need->real) +
+           rounded(need->areas) + rounded(need->values) + rounded(need->traced) + 2 * rounded(need->real) +
            rounded(need->runs) + rounded(need->window) + need->full + need->ones + rounded(need->spread) +
            rounded(need->whole) + rounded((size_t)n->tensors * sizeof(void *)) +
            rounded((size_t)xh_buffers_of(n) * sizeof(void *)) + (size_t)PAGE;
@@ -216,15 +222,14 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
     }
     for (int32_t i = -1; i < network->layers; i++)
         e->at[i < 0 ? 0 : network->layer[i].output] = e->map[xh_buffer_of_layer(network, i)];
-    next = at_quarter(next, 1);
-    e->parity = TAKE(need.parity);
+    e->area = TAKE(need.areas);
+    e->runs = TAKE(need.runs);
     e->sums = TAKE(need.sums);
     e->packed = TAKE(need.packed);
     e->values = TAKE(need.values);
     e->traced = need.traced ? TAKE(need.traced) : NULL;
     e->real[0] = TAKE(need.real);
     e->real[1] = TAKE(need.real);
-    e->scratch[0].runs = TAKE(need.runs);
     e->scratch[0].window = TAKE(need.window);
     e->spread = TAKE(need.spread);
     e->whole = TAKE(need.whole);
@@ -233,7 +238,7 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
     if (need.ones)
         pack_codes(e, TAKE(need.ones));
 #undef TAKE
-    e->scratch_bytes = rounded(need.runs) + rounded(need.window);
+    e->scratch_bytes = rounded(need.window);
     e->threads = 1;
     *engine = e;
     return XH_OK;
@@ -281,17 +286,13 @@ int xh_set_threads(xh_engine *engine, int count)
     engine->extra = NULL;
     if (count == 1)
         return XH_OK;
-    needs need;
-    measure(engine->network, 0, &need);
     if (posix_memalign(&engine->extra, aligned, engine->scratch_bytes * (size_t)(count - 1) + aligned) != 0) {
         engine->extra = NULL;
         return XH_NO_MEMORY;
     }
     char *next = engine->extra;
-    for (int i = 1; i < count; i++, next += engine->scratch_bytes) {
-        engine->scratch[i].runs = (void *)next;
-        engine->scratch[i].window = (void *)(next + rounded(need.runs));
-    }
+    for (int i = 1; i < count; i++, next += engine->scratch_bytes)
+        engine->scratch[i].window = (void *)next;
     return xh_threads_start(engine, count);
 }
 

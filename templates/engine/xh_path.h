@@ -8,10 +8,6 @@
 
 #include "xh_layers.h"
 
-/* The most pixels that one call of xh_path.block takes: a multiple of what each path keeps in
- * registers together (5, 4, 2). */
-enum { XH_PIXELS = 20 };
-
 /* `words` words that lie side by side both in the map and in the weights: the taps of a
  * kernel row, or more where rows join.  `map` counts words from the pixel's first tap,
  * `weights` words from the block's first. */
@@ -30,10 +26,6 @@ typedef struct xh_block {
     ptrdiff_t step;
     const int32_t *at; /* thresholds of these channels, or NULL: store the misses */
     int32_t count;     /* n: bits of a full sum, so that sum = n - 2 * misses */
-    /* For threes alone: a tap's words, the words from a tap to the next in the map, and from
-     * the map to its parity map, where word i is map[i - tap] ^ map[i] ^ map[i + tap]. */
-    int32_t words;
-    ptrdiff_t tap, parity;
 } xh_block;
 
 /* Where the first taps of a call's pixels lie, in raster order over rows of `across` pixels:
@@ -99,7 +91,6 @@ typedef struct xh_path {
     const char *name;
     int (*runs_here)(void);
     xh_pixels block;
-    xh_pixels rows_of_three; /* the same where each run is a kernel row of three taps; or NULL */
     /* sum[p][j] = sum over i of +-x[p][i], + where bit j of lanes[i] is 1; 4 pixels. */
     void (*codes)(const int32_t *const x[4], int32_t count, const uint16_t *lanes, int32_t (*sum)[XH_LANES]);
     /* sum[s][j] = sum over all runs and pairs of x[s][..] * the weight of lane j, modulo 2^32.  `x` is

@@ -36,4 +36,4 @@ static void full(const xh_full_block *block, const int16_t *const x[XH_SLOTS], i
 
 static int runs_here(void) { return 1; }
 
-const xh_path xh_path_plain = {"plain", runs_here, block, NULL, codes, full, pass, NULL, add_times};
+const xh_path xh_path_plain = {"plain", runs_here, block, codes, full, pass, NULL, add_times};

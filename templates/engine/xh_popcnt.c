@@ -20,5 +20,5 @@ static int runs_here(void)
     return __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2");
 }
 
-const xh_path xh_path_popcnt = {"popcnt", runs_here, block, NULL, codes, full, pass, NULL, add_times};
+const xh_path xh_path_popcnt = {"popcnt", runs_here, block, codes, full, pass, NULL, add_times};
 #endif

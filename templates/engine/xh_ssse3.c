@@ -79,5 +79,5 @@ static int runs_here(void)
     return __builtin_cpu_supports("ssse3");
 }
 
-const xh_path xh_path_ssse3 = {"ssse3", runs_here, block, NULL, codes, full, pass, bytes, add_times};
+const xh_path xh_path_ssse3 = {"ssse3", runs_here, block, codes, full, pass, bytes, add_times};
 #endif

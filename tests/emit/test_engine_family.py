@@ -103,7 +103,7 @@ FAULTS = {
     "the sign of a code": ("xh_planes.c", "b == planes->bits - 1 ? -(1 << b)", "b < 0 ? -(1 << b)"),
     "a plane of its cut": ("xh_planes.c", "(127 - cut)", "(128 - cut)"),
     "padding of zeros": ("xh_planes.c", "memset(padding, product->pad_value,", "memset(padding, 0,"),
-    "the ones of a padded tap": ("xh_product.c", "ky = of->y->tap; k->ones", "ky = 0; k->ones"),
+    "the ones of a padded tap": ("xh_product.c", "ky = of->y.tap; k->ones", "ky = 0; k->ones"),
     "sums of bytes run over": ("xh_quads.c", "INT16_MAX / (2 * most", "INT16_MAX / (most"),
     "only the last term of bytes": ("xh_quads.c", "(four[4 * j] + (one", "((one"),
     "bytes of padding": (
