@@ -165,7 +165,7 @@ def test_unit_is_its_description(tmp_path: Path) -> None:
     "change",
     [
         ("!result[ACC_BITS-1]", "result[ACC_BITS-1]"),
-        ("(sum_first_q ? (FALLS ? ~init : init) : acc_q)", "acc_q"),
+        ("(begins ? (FALLS ? ~init : init) : acc_q)", "acc_q"),
     ],
     ids=["threshold", "start"],
 )

@@ -138,10 +138,12 @@ module xh_mvu #(
   logic start_here;     // the start of the word in front of it is there, or none is needed
   logic sum_valid_q, sum_first_q, sum_last_q;
   logic acc_ready;      // the accumulators can take the sums
+  logic begins;         // the sum of one word begins with it, and needs no multiplexer
   logic done_q;         // the accumulators hold a result
 
   assign acc_ready = !done_q || m_ready_i;
   assign sum_ready = !sum_valid_q || acc_ready;
+  assign begins    = FOLDS == 1 || sum_first_q;
 
   // what the PEs take in of a word of activations
   logic x_valid, x_ready;
@@ -349,11 +351,11 @@ module xh_mvu #(
     if (IN_COLUMN && !FALLS) begin : gen_one_more
       // a difference of the inverse: the carry-in is the 1, and only this operand's logic is the adder's
       always_ff @(posedge clk_i) begin
-        if (sum_valid_q && acc_ready) acc_q <= addend - ~(sum_first_q ? init : acc_q);
+        if (sum_valid_q && acc_ready) acc_q <= addend - ~(begins ? init : acc_q);
       end
     end else begin : gen_add
       always_ff @(posedge clk_i) begin
-        if (sum_valid_q && acc_ready) acc_q <= (sum_first_q ? (FALLS ? ~init : init) : acc_q) + addend;
+        if (sum_valid_q && acc_ready) acc_q <= (begins ? (FALLS ? ~init : init) : acc_q) + addend;
       end
     end
 

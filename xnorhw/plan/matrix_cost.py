@@ -61,12 +61,19 @@ def matrix_resources(unit: MatrixUnit) -> Resources:
             term = unit.act_bits + (not unit.act_signed)
             lanes = chain_sum(unit.simd, term, sum_bits)
     raw = unit.act_bipolar and not unit.thresholded
+    # where a sum is one word, no multiplexer stands beside the count's highest bits
+    adder = unit.acc_bits - (unit.act_bipolar and unit.folds == 1)
     control = 6 + clog2(unit.folds) + (3 if unit.leaf else 0)
-    registers += sum_bits + unit.start_bits + unit.acc_bits + raw
+    registers += sum_bits + unit.start_bits + _held_bits(unit) + raw
     return Resources(
-        lut=unit.rows * (lanes + unit.acc_bits) + unit.pixels * once + control,
+        lut=unit.rows * (lanes + adder) + unit.pixels * once + control,
         ff=unit.rows * registers + unit.pixels * ff_once + 4 + clog2(unit.folds),
     )
+
+
+def _held_bits(unit: MatrixUnit) -> int:
+    """Bits of an accumulator that are kept: of a sum of one word that is thresholded, its sign alone."""
+    return 1 if unit.folds == 1 and unit.thresholded else unit.acc_bits
 
 
 def _columns(unit: MatrixUnit, lanes: float, sum_bits: int) -> Resources:
@@ -87,7 +94,7 @@ def _columns(unit: MatrixUnit, lanes: float, sum_bits: int) -> Resources:
     registers = in_luts * sum_bits + unit.dsp_pes * half
     return Resources(
         lut=in_luts * (lanes + sum_bits) + unit.pe * unit.acc_bits + shifted + once + turned + control,
-        ff=unit.pe * (unit.start_bits + unit.acc_bits)
+        ff=unit.pe * (unit.start_bits + _held_bits(unit))
         + registers
         + held
         + half
@@ -128,7 +135,7 @@ def _integer_matrix(unit: MatrixUnit) -> Resources:
     bits = clog2(unit.folds)
     product = unit.act_bits + unit.weight_bits
     sums = min(product + clog2(unit.simd), unit.acc_bits)
-    registers = sums + unit.start_bits + unit.acc_bits
+    registers = sums + unit.start_bits + _held_bits(unit)
     if not unit.multiplies:
         lanes = chain_sum(unit.simd, unit.weight_bits, sums)
     else:
