@@ -12,7 +12,7 @@ from xnorhw.ir.int_graph import IntGraph
 from xnorhw.ir.types import code
 from xnorhw.plan import Folding, LayerFolding, PoolFolding
 from xnorhw.plan.geometry import legal_pe, legal_simd, legal_taps
-from xnorhw.plan.rows import legal_pixels, pool_pixels
+from xnorhw.plan.rows import legal_pixels, pools_and_pixels
 from xnorhw.plan.stages import chip_layers
 
 __all__ = ["CASES", "row_folding"]
@@ -142,6 +142,6 @@ def row_folding(graph: IntGraph, seed: int, pixels: list[int] | None = None) -> 
         if beside == 1:
             pe, simd, memory = int(rng.choice(legal_pe(layer))), int(rng.choice(legal_simd(layer))), "auto"
         layers.append(LayerFolding(layer.name, pe, simd, beside, memory))
-        for pool, enters in zip(layer.pools, pool_pixels(layer, beside), strict=False):
+        for pool, enters in pools_and_pixels(layer, beside):
             pools.append(PoolFolding(pool.name, int(rng.choice(legal_taps(pool, enters)))))
     return Folding(tuple(layers), tuple(pools))

@@ -37,7 +37,7 @@ from xnorhw.plan.memories import LUT_ROM_DEPTH, Form, placed, weight_options
 from xnorhw.plan.model import Converter, Fifo, Memory, Resources, StartRom, Stream, Window
 from xnorhw.plan.network import Network
 from xnorhw.plan.resources import fifo_resources, ring_resources, rom_resources, unit_resources
-from xnorhw.plan.rows import legal_pixels, pool_pixels
+from xnorhw.plan.rows import legal_pixels, pool_pixels, pools_and_pixels
 from xnorhw.plan.schedule import window_ring
 from xnorhw.plan.starts import position_classes
 from xnorhw.plan.streams import conversion
@@ -217,7 +217,7 @@ def _spaced(values: set[int], whole: int) -> list[int]:
 def _taps(layer: ChipLayer, shape: LayerShape, slowest: float) -> list[tuple[tuple[int, ...], int]]:
     """The taps a clock of the layer's pools, and the clocks of the slowest unit; no more than it gains."""
     found: dict[int, tuple[int, ...]] = {}
-    pools = tuple(zip(layer.pools, pool_pixels(layer, shape.pixels), strict=False))
+    pools = pools_and_pixels(layer, shape.pixels)
     for taps in product(*(legal_taps(pool, pixels) for pool, pixels in pools)):
         clocks = [pool_cycles(pool, shape.pe, t, m) for (pool, m), t in zip(pools, taps, strict=True)]
         slowest_unit = max(shape.cycles, *clocks, 0)

@@ -20,7 +20,7 @@ from xnorhw.plan.geometry import (
 )
 from xnorhw.plan.layers import ChipLayer, ChipPool
 from xnorhw.plan.model import MatrixUnit, Plan, PoolUnit, SumPoolUnit, Unit, Window
-from xnorhw.plan.rows import legal_pixels, pool_pixels
+from xnorhw.plan.rows import legal_pixels, pools_and_pixels
 from xnorhw.plan.stages import chip_layers
 
 __all__ = [
@@ -140,7 +140,7 @@ def check_folding(graph: IntGraph, folding: Folding) -> None:
     beside = {
         pool.name: pixels
         for entry in folding.layers
-        for pool, pixels in _pools(layers[entry.name], entry.pixels)
+        for pool, pixels in pools_and_pixels(layers[entry.name], entry.pixels)
     }
     for pool_entry in folding.pools:
         _check_pool(pool_entry, pools[pool_entry.name], beside.get(pool_entry.name, 1))
@@ -217,11 +217,6 @@ def _check_pixels(entry: LayerFolding, layer: ChipLayer) -> None:
         )
 
 
-def _pools(layer: ChipLayer, pixels: int) -> list[tuple[ChipPool, int]]:
-    """The layer's pools with the pixels a word that enter each, where the layer takes ``pixels``."""
-    return list(zip(layer.pools, pool_pixels(layer, pixels), strict=False))
-
-
 def _check_memory(name: str, key: str, value: str, known: tuple[str, ...] = _MEMORIES) -> None:
     if value not in known:
         raise FitError(
@@ -287,7 +282,7 @@ def write_folding(folding: Folding, graph: IntGraph) -> str:
     ``legal`` is a hint for the person who edits the file; reading ignores it.
     """
     layers = {layer.name: layer for layer in chip_layers(graph)}
-    beside = [pair for e in folding.layers for pair in _pools(layers[e.name], e.pixels)]
+    beside = [pair for e in folding.layers for pair in pools_and_pixels(layers[e.name], e.pixels)]
     taps = {pool.name: legal_taps(pool, pixels) for pool, pixels in beside}
     data = {
         "format": _FORMAT,

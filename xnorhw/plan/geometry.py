@@ -8,7 +8,7 @@ from xnorhw.ir.geometry import ceil_div
 from xnorhw.ir.int_graph import Tensor
 from xnorhw.ir.types import IntType, type_for_range
 from xnorhw.plan.layers import MOST_WEIGHT_BITS, ChipLayer, ChipPool, wire_bits
-from xnorhw.plan.rows import pool_pixels, pool_view, row_views
+from xnorhw.plan.rows import pool_view, pools_and_pixels, row_views
 from xnorhw.plan.unit_model import ring_copies
 
 __all__ = [
@@ -187,7 +187,7 @@ def word_bits(layer: ChipLayer, shape: LayerShape) -> int:
         widest = max(widest, taps * shape.lanes * bits)
     if not layer.in_matrix:
         widest = max(widest, rows * _sum_bits(layer))
-    for pool, pixels in zip(layer.pools, pool_pixels(layer, shape.pixels), strict=False):
+    for pool, pixels in pools_and_pixels(layer, shape.pixels):
         view, taps = pool_view(pool, pixels) if pixels > 1 else None, pool.op.geometry.taps
         if view is not None:
             taps = max(view.geometry.taps * pixels, taps * view.made)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xnorhw.plan.branch_model import AbsSumUnit, AddUnit, ConcatUnit, ForkUnit, MultiplyUnit
 from xnorhw.plan.hls_stage import StageBase
-from xnorhw.plan.unit_model import AbsSumUnit, AddUnit, ConcatUnit, ForkUnit, MultiplyUnit
 
 __all__ = ["AbsSum", "Add", "Concat", "Fork", "Multiply"]
 

@@ -17,16 +17,12 @@ from dataclasses import dataclass, field
 from typing import Union
 
 from xnorhw.ir.serial import later
+from xnorhw.plan.branch_model import AbsSumUnit, AddUnit, ConcatUnit, ForkUnit, MultiplyUnit
 from xnorhw.plan.unit_model import (
-    AbsSumUnit,
-    AddUnit,
-    ConcatUnit,
     Converter,
-    ForkUnit,
     LevelUnit,
     MatrixUnit,
     Memory,
-    MultiplyUnit,
     PlaneUnit,
     PoolUnit,
     RequantUnit,

@@ -10,7 +10,7 @@ from xnorhw.plan.geometry import LayerShape
 from xnorhw.plan.joins import JoinShape
 from xnorhw.plan.layers import ChipJoin, ChipLayer, ChipPool
 from xnorhw.plan.network import Network
-from xnorhw.plan.rows import RowView, pool_pixels, pool_view, row_views
+from xnorhw.plan.rows import RowView, pool_view, pools_and_pixels, row_views
 from xnorhw.plan.schedule import (
     INPUT,
     Ring,
@@ -72,8 +72,8 @@ def layer_line(
 ) -> list[Stage]:
     """A layer's loop and its pools', which reads from the stage ``source``."""
     line = [_layer_stage(layer, shape, widths, pick, source)]
-    beside = pool_pixels(layer, shape.pixels)
-    for pool, taps, pixels in zip(layer.pools, pick.pool_taps, beside, strict=False):
+    pools = pools_and_pixels(layer, shape.pixels)
+    for (pool, pixels), taps in zip(pools, pick.pool_taps, strict=True):
         line.append(_pool_stage(pool, pick.pe, taps, line[-1].name, pixels))
     return line
 

@@ -21,7 +21,7 @@ from xnorhw.plan.model import Fifo, Figures, LayerPlan, Plan, Proof, Resources, 
 from xnorhw.plan.network import Network, network_of
 from xnorhw.plan.quicker import quicker
 from xnorhw.plan.refusals import ENGINE
-from xnorhw.plan.rows import pool_pixels
+from xnorhw.plan.rows import pools_and_pixels
 from xnorhw.plan.search import Found, Search, pool_taps
 
 __all__ = ["Goal", "make_plan"]
@@ -93,7 +93,7 @@ def _pick(layer: ChipLayer, folding: Folding) -> Pick:
     work = layer_shape(layer, entry.pe, entry.simd, entry.pixels).cycles
     kept = pool_taps(layer, entry.pe, work, entry.pixels)
     taps, rings = [], []
-    for i, (pool, pixels) in enumerate(zip(layer.pools, pool_pixels(layer, entry.pixels), strict=False)):
+    for i, (pool, pixels) in enumerate(pools_and_pixels(layer, entry.pixels)):
         given = folding.pool(pool.name)
         if given is not None:
             taps.append(given.taps_per_word)

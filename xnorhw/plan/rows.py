@@ -12,7 +12,16 @@ from xnorhw.ir.geometry import Pads, WindowGeometry
 from xnorhw.plan.layers import ChipLayer, ChipPool
 from xnorhw.plan.unit_model import Spread
 
-__all__ = ["RowView", "legal_pixels", "pool_pixels", "pool_view", "row_view", "row_views", "spread_of"]
+__all__ = [
+    "RowView",
+    "legal_pixels",
+    "pool_pixels",
+    "pool_view",
+    "pools_and_pixels",
+    "row_view",
+    "row_views",
+    "spread_of",
+]
 
 Size = tuple[int, int, int]
 """Channels, height and width of a map."""
@@ -87,6 +96,11 @@ def pool_pixels(layer: ChipLayer, pixels: int) -> tuple[int, ...]:
     views = row_views(layer, pixels)
     assert views is not None
     return tuple(1 if view is None else view.made for view in views)
+
+
+def pools_and_pixels(layer: ChipLayer, pixels: int) -> list[tuple[ChipPool, int]]:
+    """The layer's pools with the pixels a word that enter each, where the layer takes ``pixels``."""
+    return list(zip(layer.pools, pool_pixels(layer, pixels)[:-1], strict=True))
 
 
 def legal_pixels(layer: ChipLayer) -> list[int]:

@@ -24,7 +24,7 @@ from xnorhw.plan.joins import slowest_join
 from xnorhw.plan.layers import ChipLayer
 from xnorhw.plan.network import Network
 from xnorhw.plan.relax import Choice, Relaxation, Vector
-from xnorhw.plan.rows import pool_pixels
+from xnorhw.plan.rows import pools_and_pixels
 from xnorhw.plan.settle import Settler
 
 __all__ = ["Found", "Search", "pool_taps"]
@@ -64,7 +64,7 @@ def pool_taps(layer: ChipLayer, pe: int, period: int, pixels: int = 1) -> tuple[
     The layer takes ``pixels`` a clock.
     """
     chosen = []
-    for pool, beside in zip(layer.pools, pool_pixels(layer, pixels), strict=False):
+    for pool, beside in pools_and_pixels(layer, pixels):
         fitting = [t for t in legal_taps(pool, beside) if pool_cycles(pool, pe, t, beside) <= period]
         if not fitting:
             return None
