@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from tests.plan.networks import Conv, Linear, network
-from xnorhw.board import load_board
-from xnorhw.check.compare import Comparison
-from xnorhw.check.memories import check_memories
-from xnorhw.emit import rom, rtl
+from tests.check.stored import Stored
+from tests.plan.networks import Conv, Linear
 from xnorhw.ir.errors import VerifyError
-from xnorhw.plan import Folding, LayerFolding, make_plan
+from xnorhw.plan import LayerFolding
 
 LEAF, ADDERS, PAIRS, COLUMNS = (
     "rtl/accel_l0_mvu_leaf.sv",
@@ -26,39 +21,15 @@ LEAF, ADDERS, PAIRS, COLUMNS = (
 )
 
 
-class Stored:
-    """Three layers, of weights in adders, in pairs of columns and in columns; files can be edited."""
-
-    def __init__(self, folder: Path) -> None:
-        graph = network((9, 4, 4), [Conv(12, (1, 1)), Conv(8, (1, 1)), Linear(6)], seed=3)
-        layers = (
-            LayerFolding("layer0", 3, 9, memory="leaf"),
-            LayerFolding("layer1", 3, 6, memory="lut"),
-            LayerFolding("layer2", 3, 3, memory="lut"),
-        )
-        self.plan = make_plan(graph, load_board("pynq-z2"), folding=Folding(layers))
-        self.folder = folder
-        for name, text in {**rtl.files(self.plan, 1), **rom.files(self.plan, graph)}.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        self.build = cast(Any, SimpleNamespace(plan=self.plan, graph=graph, folder=folder))
-
-    def check(self) -> Comparison:
-        return check_memories(self.build)
-
-    def edit(self, name: str, pattern: str, new: str, number: int = 0) -> None:
-        """Put ``new`` in the place of match ``number``; \\1 and so on are its groups."""
-        path = self.folder / name
-        text = path.read_text(encoding="utf-8")
-        match = list(re.finditer(pattern, text, re.DOTALL))[number]
-        changed = text[: match.start()] + match.expand(new) + text[match.end() :]
-        assert changed != text
-        path.write_text(changed, encoding="utf-8", newline="\n")
-
-
 @pytest.fixture
 def stored(tmp_path: Path) -> Stored:
-    return Stored(tmp_path)
+    """Three layers, of weights in adders, in pairs of columns and in columns."""
+    layers = (
+        LayerFolding("layer0", 3, 9, memory="leaf"),
+        LayerFolding("layer1", 3, 6, memory="lut"),
+        LayerFolding("layer2", 3, 3, memory="lut"),
+    )
+    return Stored(tmp_path, (9, 4, 4), [Conv(12, (1, 1)), Conv(8, (1, 1)), Linear(6)], layers)
 
 
 def test_what_was_emitted_holds_the_weights(stored: Stored) -> None:

@@ -4,53 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
-from tests.plan.networks import Conv, Linear, network
-from xnorhw.board import load_board
-from xnorhw.check.compare import Comparison
-from xnorhw.check.memories import check_memories
-from xnorhw.emit import rom, rtl
+from tests.check.stored import Stored
+from tests.plan.networks import Conv, Linear
 from xnorhw.ir.errors import VerifyError
-from xnorhw.plan import Folding, LayerFolding, make_plan
+from xnorhw.plan import LayerFolding
 
 STACK = "rtl/accel_l1_weights.sv"
 
 
-class Stored:
-    """Half of the columns in LUTs; a block and LUTs behind it; two columns of blocks."""
-
-    def __init__(self, folder: Path) -> None:
-        graph = network((48, 4, 4), [Conv(96, (1, 1)), Conv(204, (1, 1)), Linear(12)], seed=3)
-        layers = (
-            LayerFolding("layer0", 3, 48, memory="mixed"),
-            LayerFolding("layer1", 6, 6, memory="mixed"),
-            LayerFolding("layer2", 12, 3, memory="tall"),
-        )
-        self.plan = make_plan(graph, load_board("pynq-z2"), folding=Folding(layers))
-        self.folder = folder
-        self.files = {**rtl.files(self.plan, 1), **rom.files(self.plan, graph)}
-        for name, text in self.files.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
-        self.build = cast(Any, SimpleNamespace(plan=self.plan, graph=graph, folder=folder))
-
-    def check(self) -> Comparison:
-        return check_memories(self.build)
-
-    def edit(self, name: str, pattern: str, new: str) -> None:
-        text = self.files[name]
-        changed = re.sub(pattern, new, text, count=1)
-        assert changed != text
-        (self.folder / name).write_text(changed, encoding="utf-8", newline="\n")
-
-
 @pytest.fixture
 def stored(tmp_path: Path) -> Stored:
-    return Stored(tmp_path)
+    """Half of the columns in LUTs; a block and LUTs behind it; two columns of blocks."""
+    layers = (
+        LayerFolding("layer0", 3, 48, memory="mixed"),
+        LayerFolding("layer1", 6, 6, memory="mixed"),
+        LayerFolding("layer2", 12, 3, memory="tall"),
+    )
+    return Stored(tmp_path, (48, 4, 4), [Conv(96, (1, 1)), Conv(204, (1, 1)), Linear(12)], layers)
 
 
 def test_what_was_emitted_holds_the_weights(stored: Stored) -> None:
