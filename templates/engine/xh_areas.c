@@ -17,9 +17,7 @@ static xh_span span_at(const axis *of, int32_t first)
     for (int32_t i = first; i < of->count; i++) {
         const int32_t start = i * of->stride - of->pad, dilation = of->dilation;
         int32_t low = start < 0 ? (-start + dilation - 1) / dilation : 0, high = of->kernel;
-        if (start >= of->size)
-            high = 0;
-        else if (start + (high - 1) * dilation >= of->size)
+        if (start + (high - 1) * dilation >= of->size) /* 0 or less where no tap lies on the map */
             high = (of->size - start + dilation - 1) / dilation;
         if (low >= high)
             low = high = 0;
@@ -44,38 +42,26 @@ static axis columns_of(const xh_window *w, const xh_binary_map *map, int32_t cou
     return (axis){count, w->kernel_w, w->stride_w, w->dilation_w, map->left, map->width};
 }
 
-static size_t spans_of(const axis *of)
+/* The words of an area's taps, as runs that lie side by side in the map and in the weights; returns
+ * how many.  `run` NULL: they are counted alone. */
+static int32_t runs_of(const xh_window *window, const xh_binary_map *map, const xh_area *area, xh_run_of_words *run)
 {
-    size_t spans = 0;
-    for (int32_t i = 0; i < of->count; i = span_at(of, i).end)
-        spans++;
-    return spans;
-}
-
-size_t xh_areas_count(const xh_window *window, const xh_binary_map *map, const xh_tensor *output)
-{
-    const axis y = rows_of(window, map, output->height), x = columns_of(window, map, output->width);
-    return spans_of(&y) * spans_of(&x);
-}
-
-/* The words of an area's taps, as runs that lie side by side in the map and in the weights. */
-static void take_runs(const xh_window *window, const xh_binary_map *map, xh_area *area)
-{
-    xh_run_of_words *run = area->run;
-    area->runs = 0;
+    int32_t runs = 0;
+    xh_run_of_words last = {0, 0, 0};
     for (int32_t ky = area->y.tap; ky < area->y.tap_end; ky++) {
         for (int32_t kx = area->x.tap; kx < area->x.tap_end; kx++) {
             const ptrdiff_t at =
                 ((ptrdiff_t)ky * window->dilation_h * map->width + (ptrdiff_t)kx * window->dilation_w) * map->stride;
             const ptrdiff_t weights = (ptrdiff_t)(ky * window->kernel_w + kx) * map->words * XH_LANES;
-            xh_run_of_words *last = run + area->runs - 1;
-            if (area->runs && last->map + last->words == at &&
-                last->weights + (ptrdiff_t)last->words * XH_LANES == weights)
-                last->words += map->words;
+            if (runs && last.map + last.words == at && last.weights + (ptrdiff_t)last.words * XH_LANES == weights)
+                last.words += map->words;
             else
-                run[area->runs++] = (xh_run_of_words){at, weights, map->words};
+                last = (xh_run_of_words){at, weights, map->words}, runs++;
+            if (run != NULL)
+                run[runs - 1] = last;
         }
     }
+    return runs;
 }
 
 /* Runs count from the first tap on the map of the area's first pixel: tap (0, 0) may lie outside. */
@@ -88,21 +74,24 @@ static void take_first(const xh_window *window, const xh_binary_map *map, xh_are
         area->run[r].map -= base;
 }
 
-int32_t xh_areas_make(const xh_window *window, const xh_binary_map *map, const xh_tensor *output, xh_area *area,
-                      xh_run_of_words *run)
+xh_areas xh_areas_make(const xh_window *window, const xh_binary_map *map, const xh_tensor *output, xh_area *area,
+                       xh_run_of_words *run)
 {
     const axis rows = rows_of(window, map, output->height), columns = columns_of(window, map, output->width);
-    xh_area *next = area;
+    xh_areas made = {0, 0};
     for (xh_span y = {0}; y.end < rows.count;) {
         y = span_at(&rows, y.end);
-        for (xh_span x = {0}; x.end < columns.count; next++) {
+        for (xh_span x = {0}; x.end < columns.count; made.areas++) {
             x = span_at(&columns, x.end);
-            *next = (xh_area){.y = y, .x = x, .run = run};
-            next->taps = (y.tap_end - y.tap) * (x.tap_end - x.tap);
-            take_runs(window, map, next);
-            take_first(window, map, next);
-            run += window->kernel_h * window->kernel_w;
+            xh_area next = {.y = y, .x = x, .taps = (y.tap_end - y.tap) * (x.tap_end - x.tap)};
+            next.run = run == NULL ? NULL : run + made.runs;
+            next.runs = runs_of(window, map, &next, next.run);
+            made.runs += (size_t)next.runs;
+            if (area == NULL)
+                continue;
+            take_first(window, map, &next);
+            area[made.areas] = next;
         }
     }
-    return (int32_t)(next - area);
+    return made;
 }

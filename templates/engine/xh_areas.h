@@ -23,11 +23,13 @@ typedef struct xh_area {
     ptrdiff_t first;      /* words from the map's first to that tap of the first pixel */
 } xh_area;
 
-/* How many areas there are. */
-size_t xh_areas_count(const xh_window *window, const xh_binary_map *map, const xh_tensor *output);
+/* How many areas there are, and how many runs in all. */
+typedef struct xh_areas {
+    size_t areas, runs;
+} xh_areas;
 
-/* Makes them, with kernel_h * kernel_w runs each; returns how many. */
-int32_t xh_areas_make(const xh_window *window, const xh_binary_map *map, const xh_tensor *output, xh_area *area,
-                      xh_run_of_words *run);
+/* Makes the areas of a product's output map, with their runs; NULL for both: they are counted alone. */
+xh_areas xh_areas_make(const xh_window *window, const xh_binary_map *map, const xh_tensor *output, xh_area *area,
+                       xh_run_of_words *run);
 
 #endif

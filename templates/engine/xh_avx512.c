@@ -44,41 +44,41 @@ ALWAYS_INLINE void add_two(__m512i *one, __m512i *two, __m512i x1, __m512i w1, _
     *one = sum;
 }
 
-/* Words are taken by twos; the last of an odd run waits for the next such run, or for the end. */
-typedef struct waiting {
-    const uint32_t *weights; /* NULL: none */
-    ptrdiff_t map;
-} waiting;
-
-/* `pixels` and `vectors` are constants where this is inlined. */
+/* `pixels` and `vectors` are constants where this is inlined.  Words are taken by twos; the first of
+ * an odd run is held for the next such run, or for the end. */
 ALWAYS_INLINE void body(const xh_block *block, const uint32_t *const *pixel, uint32_t *bits,
                         int32_t (*misses)[2 * XH_LANES], const int pixels, const int vectors)
 {
+    const uint32_t *const weights = block->weights;
     const ptrdiff_t step = block->step;
+    struct {
+        int is;
+        ptrdiff_t map, weights;
+    } held = {0, 0, 0};
     __m512i one[6][2], two[6][2];
-    waiting left = {NULL, 0};
 #pragma GCC unroll 6
     for (int p = 0; p < pixels; p++)
         one[p][0] = one[p][1] = two[p][0] = two[p][1] = _mm512_setzero_si512();
     for (int32_t i = 0; i < block->runs; i++) {
-        const uint32_t *w = block->weights + block->run[i].weights, *v1 = w, *v2 = w + XH_LANES;
-        ptrdiff_t a = block->run[i].map, b = a + 1;
+        /* words a and b of the map, with the weights at wa and wb */
+        ptrdiff_t a = block->run[i].map, wa = block->run[i].weights, b = a + 1, wb = wa + XH_LANES;
         const ptrdiff_t end = a + block->run[i].words;
-        if (block->run[i].words % 2) {
-            if (left.weights == NULL) {
-                left = (waiting){w, a};
-                v1 += XH_LANES, v2 += XH_LANES, a++, b++;
+        if (block->run[i].words % 2 == 1) {
+            held.is = !held.is;
+            if (held.is) {
+                held.map = a, held.weights = wa;
+                a++, b++, wa += XH_LANES, wb += XH_LANES;
             } else {
-                v1 = left.weights, v2 = w, b = a, a = left.map;
-                left.weights = NULL;
+                b = a, wb = wa;
+                a = held.map, wa = held.weights;
             }
         }
-        for (; b < end; a = b + 1, b += 2, v1 = v2 + XH_LANES, v2 += 2 * XH_LANES) {
+        for (; b < end; a = b + 1, b += 2, wa = wb + XH_LANES, wb += 2 * XH_LANES) {
             __m512i w1[2], w2[2];
 #pragma GCC unroll 2
             for (int v = 0; v < vectors; v++) {
-                w1[v] = _mm512_load_si512(v1 + v * step);
-                w2[v] = _mm512_load_si512(v2 + v * step);
+                w1[v] = _mm512_load_si512(weights + wa + v * step);
+                w2[v] = _mm512_load_si512(weights + wb + v * step);
             }
 #pragma GCC unroll 6
             for (int p = 0; p < pixels; p++) {
@@ -94,13 +94,13 @@ ALWAYS_INLINE void body(const xh_block *block, const uint32_t *const *pixel, uin
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             two[p][v] = plus_bits(_mm512_add_epi32(two[p][v], two[p][v]), one[p][v]);
-    if (left.weights != NULL) {
+    if (held.is) {
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) {
-            const __m512i w = _mm512_load_si512(left.weights + v * step);
+            const __m512i w = _mm512_load_si512(weights + held.weights + v * step);
 #pragma GCC unroll 6
             for (int p = 0; p < pixels; p++)
-                two[p][v] = plus_bits(two[p][v], _mm512_xor_si512(_mm512_set1_epi32((int)pixel[p][left.map]), w));
+                two[p][v] = plus_bits(two[p][v], _mm512_xor_si512(_mm512_set1_epi32((int)pixel[p][held.map]), w));
         }
     }
     if (block->at == NULL) {
@@ -131,7 +131,7 @@ static void block(const xh_block *b, xh_places *at, int32_t pixels, uint32_t *bi
                   int32_t (*misses)[2 * XH_LANES])
 {
     while (pixels > 0) {
-        /* 7 are 4 and 3, 8 are 4 and 4: no group of one or two behind a full one */
+        /* a call's last 7 are 4 and 3, its last 8 are 4 and 4, not 6 and one or two */
         const int32_t now = pixels < 7 ? pixels : pixels < 9 ? 4 : 6;
         const uint32_t *pixel[6];
         for (int p = 0; p < now; p++)

@@ -49,7 +49,11 @@ static int same_shape(const xh_tensor *a, const xh_tensor *b) { return same_size
 
 static int known_product(const xh_product *p, const xh_tensor *in, const xh_tensor *out, int bits)
 {
+    const xh_window *w = &p->window;
     if (p->terms < 1 || p->groups < 1 || in->channels % p->groups || out->channels % p->groups)
+        return 0;
+    if (w->kernel_h < 1 || w->kernel_w < 1 || w->stride_h < 1 || w->stride_w < 1 || w->dilation_h < 1 ||
+        w->dilation_w < 1)
         return 0;
     for (int32_t t = 0; t < p->terms; t++)
         if (bits ? p->term[t].bits == NULL : p->term[t].lanes == NULL)

@@ -68,8 +68,8 @@ void xh_values32(const xh_tensor *tensor, const void *data, int32_t *values);
 /* Padding or groups make the product read a map rearranged first. */
 int xh_product_repacks(const xh_product *product, const xh_tensor *input);
 size_t xh_product_packed_words(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
-/* How many areas of equal taps its output map has at most. */
-size_t xh_product_areas(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
+/* The areas of equal taps of its output map, read from bits or from planes. */
+xh_areas xh_product_areas(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
 /* The threshold is compared in the block loop itself (else: sums, then signs). */
 int xh_product_fuses(const xh_product *product, const xh_tensor *input, const xh_tensor *output);
 

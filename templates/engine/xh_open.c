@@ -40,23 +40,22 @@ static size_t buffer_bytes(const xh_network *n, int32_t buffer)
     return most;
 }
 
-/* Areas of equal taps, and the runs of each. */
 static void measure_areas(const xh_product *p, const xh_tensor *in, const xh_tensor *out, needs *need)
 {
-    const size_t areas = xh_product_areas(p, in, out);
-    const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
-    need->areas = larger(need->areas, areas * sizeof(xh_area));
-    need->runs = larger(need->runs, areas * taps * sizeof(xh_run_of_words));
+    const xh_areas areas = xh_product_areas(p, in, out);
+    need->areas = larger(need->areas, areas.areas * sizeof(xh_area));
+    need->runs = larger(need->runs, areas.runs * sizeof(xh_run_of_words));
 }
 
 static void measure_product(const xh_product *p, const xh_tensor *in, const xh_tensor *out, int traced, needs *need)
 {
     const size_t taps = (size_t)p->window.kernel_h * (size_t)p->window.kernel_w;
-    measure_areas(p, in, out, need);
     need->packed = larger(need->packed, xh_product_packed_words(p, in, out) * sizeof(uint32_t));
     if (p->sign && (traced || !xh_product_fuses(p, in, out)))
         need->sums = larger(need->sums, xh_tensor_count(out) * sizeof(int32_t));
-    if (in->format != XH_BITS) {
+    if (in->format == XH_BITS) {
+        measure_areas(p, in, out, need);
+    } else {
         need->values = larger(need->values, xh_tensor_count(in) * sizeof(int32_t));
         need->window = larger(need->window, 4 * taps * (size_t)(in->channels / p->groups) * sizeof(int32_t));
     }
@@ -216,8 +215,8 @@ int xh_place(const xh_network *network, const char *path, void *memory, size_t b
     e->at = TAKE((size_t)network->tensors * sizeof *e->at);
     e->map = TAKE((size_t)xh_buffers_of(network) * sizeof *e->map);
     for (int32_t b = 0; b < xh_buffers_of(network); b++) {
-        static const uintptr_t quarter[] = {0, 2, 3};
-        next = at_quarter(next, quarter[b % 3]);
+        static const uintptr_t quarter[] = {0, 2, 1, 3};
+        next = at_quarter(next, quarter[b % 4]);
         e->map[b] = TAKE(buffer_bytes(network, b));
     }
     for (int32_t i = -1; i < network->layers; i++)

@@ -9,9 +9,8 @@
 #include "xh_areas.h"
 #include "xh_engine.h"
 
-/* Pixels whose signs, whose sums a block loop leaves in one call: multiples of what the paths keep in
- * registers together (6, 4, 2). */
-enum { PIXELS_OF_SIGNS = 24, PIXELS_OF_SUMS = 24 };
+/* Pixels that one call of a block loop takes: a multiple of what the paths keep in registers together (6, 4, 2). */
+enum { PIXELS = 24 };
 
 typedef struct work {
     const xh_engine *engine;
@@ -28,7 +27,7 @@ typedef struct work {
     const int32_t *ones;     /* of the planes' weights */
     ptrdiff_t plane;         /* words from a plane to the next */
     const xh_tensor *input;
-    int32_t areas;
+    size_t areas;
 } work;
 
 /* Rows [y.first, y.end) of an area, for up to 32 channels. */
@@ -53,7 +52,7 @@ static void sums_of(const work *k, const target *of, xh_block *block, xh_places 
             planes = xh_planes_of_term(k->planes, t, &first);
         block->weights = term->bits + of->weights;
         for (int32_t i = 0; i < planes; i++) {
-            int32_t misses[PIXELS_OF_SUMS][2 * XH_LANES];
+            int32_t misses[PIXELS][2 * XH_LANES];
             end = *at;
             end.map += (first + i) * k->plane;
             k->engine->path->block(block, &end, pixels, NULL, misses);
@@ -114,38 +113,40 @@ static inline size_t next_of(walk *w)
     return at;
 }
 
-/* Of an area's `pixels` pixels: the signs, and the sums. */
+/* The signs of an area's pixels. */
 static void signs_of(const work *k, const target *of, const xh_block *block, xh_places *from, int32_t pixels)
 {
     const uint32_t keep = of->lanes >= 32 ? 0xffffffffu : (1u << of->lanes) - 1;
     const uint32_t flip = k->product->sign->flip ? k->product->sign->flip[of->channel / 32] : 0;
     walk to = walk_of(k, of, (size_t)xh_words(k->output->channels), (size_t)(of->channel / 32));
     for (int32_t done = 0, now; done < pixels; done += now) {
-        uint32_t bits[PIXELS_OF_SIGNS];
-        now = pixels - done < PIXELS_OF_SIGNS ? pixels - done : PIXELS_OF_SIGNS;
+        uint32_t bits[PIXELS];
+        now = pixels - done < PIXELS ? pixels - done : PIXELS;
         k->engine->path->block(block, from, now, bits, NULL);
         for (int32_t p = 0; p < now; p++)
             k->packed[next_of(&to)] = (bits[p] ^ flip) & keep;
     }
 }
 
+/* Their sums, where no sign is fused. */
 static void all_sums_of(const work *k, const target *of, xh_block *block, xh_places *from, int32_t pixels)
 {
     walk to = walk_of(k, of, (size_t)k->output->channels, (size_t)of->channel);
     for (int32_t done = 0, now; done < pixels; done += now) {
-        int32_t sums[PIXELS_OF_SUMS][2 * XH_LANES];
-        now = pixels - done < PIXELS_OF_SUMS ? pixels - done : PIXELS_OF_SUMS;
+        int32_t sums[PIXELS][2 * XH_LANES];
+        now = pixels - done < PIXELS ? pixels - done : PIXELS;
         sums_of(k, of, block, from, now, sums);
         for (int32_t p = 0; p < now; p++)
             memcpy(k->sums + next_of(&to), sums[p], (size_t)of->lanes * sizeof(int32_t));
     }
 }
 
-static void rectangle(const work *k, const target *of, xh_block *block, const uint32_t *map)
+/* `map`: the first pixel's first tap; of windows that lie in the padding alone the map itself, where nothing is read. */
+static void run_area(const work *k, const target *of, xh_block *block, const uint32_t *map)
 {
     const int32_t across = of->x.end - of->x.first, pixels = (of->y.end - of->y.first) * across;
-    const ptrdiff_t right = (ptrdiff_t)k->product->window.stride_w * k->shape.stride;
-    xh_places from = {map, right, words_down(k) - across * right, across, 0};
+    const ptrdiff_t right = block->runs ? (ptrdiff_t)k->product->window.stride_w * k->shape.stride : 0;
+    xh_places from = {map, right, block->runs ? words_down(k) - across * right : 0, across, 0};
     if (k->packed != NULL)
         signs_of(k, of, block, &from, pixels);
     else
@@ -181,7 +182,8 @@ static void channels_of(const work *k, int32_t group, int32_t pair, int32_t y0, 
         block.count = k->bits * area->taps;
         if (k->packed == NULL)
             take_base(k, &of, block.count, first * XH_LANES, (ptrdiff_t)product->groups * blocks * XH_LANES);
-        rectangle(k, &of, &block, map + area->first + (of.y.first - area->y.first) * words_down(k));
+        run_area(k, &of, &block,
+                 area->runs ? map + area->first + (of.y.first - area->y.first) * words_down(k) : map);
     }
 }
 
@@ -236,15 +238,33 @@ size_t xh_product_packed_words(const xh_product *product, const xh_tensor *input
     return xh_product_repacks(product, input) ? written_words(product, input, output) : 0;
 }
 
+/* A tensor's packed bits as they are. */
+static xh_binary_map shape_of(const xh_product *product, const xh_tensor *input)
+{
+    return (xh_binary_map){.height = input->height,
+                           .width = input->width,
+                           .stride = xh_words(input->channels),
+                           .words = xh_words(input->channels / product->groups),
+                           .top = product->window.top,
+                           .left = product->window.left};
+}
+
+/* A map that is written out. */
+static xh_binary_map written_shape(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
+{
+    xh_binary_map shape = shape_of(product, input);
+    shape.stride = product->groups * shape.words;
+    written_size(product, input, output, &shape.height, &shape.width);
+    if (product->pad_value != 0)
+        shape.top = shape.left = 0;
+    return shape;
+}
+
 /* The work's map is one that is written out. */
 static void take_written(work *k, const xh_tensor *input, const uint32_t *map)
 {
-    xh_binary_map *shape = &k->shape;
-    shape->stride = k->product->groups * shape->words;
-    k->group_stride = shape->words;
-    written_size(k->product, input, k->output, &shape->height, &shape->width);
-    if (k->product->pad_value != 0)
-        shape->top = shape->left = 0;
+    k->shape = written_shape(k->product, input, k->output);
+    k->group_stride = k->shape.words;
     k->map = map;
 }
 
@@ -284,21 +304,11 @@ int xh_product_fuses(const xh_product *product, const xh_tensor *input, const xh
            (product->groups == 1 || output->channels / product->groups % 32 == 0);
 }
 
-/* A tensor's packed bits as they are. */
-static xh_binary_map shape_of(const xh_product *product, const xh_tensor *input)
+xh_areas xh_product_areas(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
 {
-    return (xh_binary_map){.height = input->height,
-                           .width = input->width,
-                           .stride = xh_words(input->channels),
-                           .words = xh_words(input->channels / product->groups),
-                           .top = product->window.top,
-                           .left = product->window.left};
-}
-
-size_t xh_product_areas(const xh_product *product, const xh_tensor *input, const xh_tensor *output)
-{
-    const xh_binary_map shape = shape_of(product, input);
-    return xh_areas_count(&product->window, &shape, output);
+    const int written = input->format != XH_BITS || xh_product_repacks(product, input);
+    const xh_binary_map shape = written ? written_shape(product, input, output) : shape_of(product, input);
+    return xh_areas_make(&product->window, &shape, output, NULL, NULL);
 }
 
 /* Everything but the map's place. */
@@ -320,7 +330,7 @@ static work work_of(xh_engine *engine, const xh_product *product, const xh_tenso
 static void run(xh_engine *engine, work *k)
 {
     const xh_product *product = k->product;
-    k->areas = xh_areas_make(&product->window, &k->shape, k->output, engine->area, engine->runs);
+    k->areas = xh_areas_make(&product->window, &k->shape, k->output, engine->area, engine->runs).areas;
     const int32_t pairs = (k->output->channels / product->groups + 31) / 32;
     xh_divide(engine, product->groups * pairs * k->slices, part, k);
 }

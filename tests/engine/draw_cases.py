@@ -204,5 +204,13 @@ def draw(seed: int = 20260701) -> list[Case]:
         ties_case(rng),
         full_case(rng, "full product", False),
         full_case(rng, "full product, 64 bits", True),
+        bits_case(
+            rng,
+            "a kernel wider than the map",
+            32,
+            20,
+            size=(6, 3),
+            geometry=WindowGeometry((5, 5), pads=Pads(2, 2, 2, 2)),
+        ),
     ]
     return cases

@@ -38,10 +38,10 @@ FAULTS = {
         "avx2",
     ),
     "wrong carry of two words": ("xh_avx512.c", "CARRY = 0x3a", "CARRY = 0x3b", "avx512"),
-    "the odd run's word lost": ("xh_avx512.c", "if (left.weights != NULL) {", "if (0) {", "avx512"),
-    "the odd run's word taken twice": ("xh_avx512.c", "left.weights = NULL;", ";", "avx512"),
+    "the odd run's word lost": ("xh_avx512.c", "if (held.is) {\n#pragma", "if (0) {\n#pragma", "avx512"),
+    "the odd run's word taken twice": ("xh_avx512.c", "b = a, wb = wa;", ";", "avx512"),
     "byte counters run over": ("xh_bytes.h", "WORDS_IN_BYTES = 31", "WORDS_IN_BYTES = 33", "ssse3"),
-    "padding counted": ("xh_areas.c", "* (x.tap_end - x.tap);", "* window->kernel_w;", "plain"),
+    "padding counted": ("xh_areas.c", "* (x.tap_end - x.tap)}", "* window->kernel_w}", "plain"),
     "direction forgotten": (
         "xh_product.c",
         "(bits[p] ^ flip) & keep",
@@ -56,7 +56,13 @@ FAULTS = {
     ),
     "minimum taken for maximum": ("xh_maps.c", "(all & minimum)", "(any & minimum)", "plain"),
     "padding without dilation": ("xh_areas.c", "(-start + dilation - 1) / dilation", "-start", "plain"),
-    "runs that join across a gap": ("xh_areas.c", "last->map + last->words == at &&", "", "plain"),
+    "runs that join across a gap": ("xh_areas.c", "last.map + last.words == at &&", "", "plain"),
+    "runs that join across weights": (
+        "xh_areas.c",
+        "&& last.weights + (ptrdiff_t)last.words * XH_LANES == weights",
+        "",
+        "plain",
+    ),
     "ties away from even": ("xh_host.c", "rint((double)", "round((double)", "plain"),
     "bound of the wrong side": ("xh_host.c", "low < op->high ? low", "low > op->high ? low", "plain"),
     "sum of codes not doubled": (

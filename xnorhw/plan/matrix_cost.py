@@ -61,8 +61,8 @@ def matrix_resources(unit: MatrixUnit) -> Resources:
             term = unit.act_bits + (not unit.act_signed)
             lanes = chain_sum(unit.simd, term, sum_bits)
     raw = unit.act_bipolar and not unit.thresholded
-    # where a sum is one word, no multiplexer stands beside the count's highest bits
-    adder = unit.acc_bits - (unit.act_bipolar and unit.folds == 1)
+    # as counted: without the multiplexer of a sum's first word a count's adder is a LUT smaller, a code's not
+    adder = unit.acc_bits - 1 if unit.act_bipolar and unit.folds == 1 else unit.acc_bits
     control = 6 + clog2(unit.folds) + (3 if unit.leaf else 0)
     registers += sum_bits + unit.start_bits + _held_bits(unit) + raw
     return Resources(
