@@ -11,6 +11,7 @@ import pytest
 
 from tests.plan.code_cases import CASES
 from tests.plan.code_networks import Values, draw
+from tests.sim.hls_pace import pace
 from xnorhw import golden
 from xnorhw.board import load_board
 from xnorhw.emit import hls
@@ -28,7 +29,6 @@ from xnorhw.sim.hls_run import HlsRun, run_hls
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is missing")
 
 BOARD = load_board("pynq-z2")
-BACK_TO_BACK = 21
 QUICK = ("bases", "averages", "multiplications")
 
 
@@ -70,8 +70,7 @@ def check(graph: IntGraph, x: Values, plan: Plan, work: Path) -> None:
         assert not differing(graph, plan, run, tensors)
         assert all(use.most <= use.depth for use in run.uses)
     assert not differing(graph, plan, run_hls(files, plan, frames, work, csim=True), tensors)
-    steady = run_hls(files, plan, np.resize(frames, (BACK_TO_BACK, frames.shape[1])), work)
-    assert steady.cycles_per_frame == hls_design(plan).cycles_per_frame
+    assert pace(files, plan, frames, work) == hls_design(plan).cycles_per_frame
 
 
 @pytest.mark.parametrize(

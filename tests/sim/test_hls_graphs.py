@@ -14,6 +14,7 @@ import pytest
 
 from tests.plan.code_networks import Values
 from tests.plan.graph_networks import CASES, draw_graph
+from tests.sim.hls_pace import pace
 from xnorhw import golden
 from xnorhw.board import load_board
 from xnorhw.emit import hls
@@ -86,18 +87,7 @@ def check(graph: IntGraph, x: Values, plan: Plan, work: Path) -> None:
     assert pace(files, plan, frames, work) == hls_design(plan).cycles_per_frame
 
 
-def pace(files: Mapping[str, str], plan: Plan, frames: Frames, work: Path) -> int:
-    """Clocks a frame of the later frames: where branches fill up, the first may take longer."""
-    clocks = []
-    for count in (BACK_TO_BACK, 2 * BACK_TO_BACK):
-        run = run_hls(files, plan, np.resize(frames, (count, frames.shape[1])), work)
-        assert run.cycles_per_frame is not None
-        clocks.append(run.cycles_per_frame * (count - 1))
-    return round((clocks[1] - clocks[0]) / BACK_TO_BACK)
-
-
 BOARD = load_board("pynq-z2")
-BACK_TO_BACK = 10
 QUICK = ("residual", "fire", "input scales", "behind a flatten")
 """All kinds of branches."""
 
