@@ -5,7 +5,6 @@ A FIFO that is too shallow for its graph is planted in some, and must be told, n
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,8 +28,8 @@ DRAWN = 15
 """Seeds of which at least that many have a graph."""
 SHALLOW = 2
 MUCH = 16
-"""A shortcut that must hold so many words holds up everything when it has room for two: the registers on
-its way have no room for the rest."""
+"""A shortcut that must hold so many words more than the buffers in front of it can holds up everything when
+it has room for two: the registers on its way have no room for the rest."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,24 @@ def straight(plan: Plan, edge: Edge) -> bool:
     return isinstance(unit, ForkUnit) or (not isinstance(unit, Window) and straight(plan, sources[0]))
 
 
+def in_front(plan: Plan, edge: Edge) -> int:
+    """Words of ``edge`` that can wait on the way from its fork: in FIFOs and units of wider words, too."""
+    unit = plan.unit(edge.source)
+    if isinstance(unit, ForkUnit):
+        return 0
+    before = next(e for e in plan.edges if e.target == edge.source and e.port.startswith("data"))
+    assert isinstance(before.storage, Fifo)
+    here = (before.storage.depth + 1) * before.stream.lanes // edge.stream.lanes
+    return here + in_front(plan, before) * before.stream.lanes // edge.stream.lanes
+
+
 def too_shallow(network: Network) -> Network | None:
     """The network with its longest shortcut cut down; None where none has to be long."""
     plan: Plan = network.plan
-    shortcuts = {fifo_name(edge) for edge in plan.edges if straight(plan, edge)}
-    least = {name: n for name, n in least_depths(plan).items() if name in shortcuts and n >= MUCH}
+    shortcuts = {fifo_name(edge): in_front(plan, edge) for edge in plan.edges if straight(plan, edge)}
+    least = {
+        name: n for name, n in least_depths(plan).items() if name in shortcuts and n >= MUCH + shortcuts[name]
+    }
     if not least:
         return None
     worst = max(least, key=lambda name: least[name])
@@ -100,8 +112,8 @@ def pair(networks: list[Network], work: Path) -> Pair:
     return Pair(networks, model, trimmed, shallow, after)
 
 
-def check(found: Pair, work: Path) -> int:
-    """Every value under stalls, before and after, and the rate; how many cut shortcuts deadlocked."""
+def check(found: Pair, work: Path) -> None:
+    """Every value under stalls, before and after; the rate of each; a deadlock where one was planted."""
     check_tensors(found.networks, found.model, work)
     check_tensors(found.trimmed, found.after, work)
     for index, (network, trimmed) in enumerate(zip(found.networks, found.trimmed, strict=True)):
@@ -110,14 +122,9 @@ def check(found: Pair, work: Path) -> int:
         after = found.after.run_compiled(index, frames, work)
         assert after.cycles_per_frame == before.cycles_per_frame, network.name
         assert _paced(trimmed, index, found.after, work).cycles_per_frame == after.cycles_per_frame
-    told = 0
     for index, network in enumerate(found.shallow, start=len(found.trimmed)):
-        try:
+        with pytest.raises(VerifyError, match="deadlock: .* the last stream that moved is"):
             found.after.run_compiled(index, _frames(network, 3), work)
-        except VerifyError as error:
-            assert re.search("deadlock: .* the last stream that moved is", str(error)), network.name
-            told += 1
-    return told
 
 
 def test_graphs_by_hand(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def _by_hand(names: list[str], work: Path) -> None:
     assert found.shallow
     shorter = [t for n in found.trimmed for t in n.plan.trimmed if t.depth < t.planned]
     assert shorter and all(t.saved.lut > 0 for t in shorter)
-    assert check(found, work) == len(found.shallow)
+    check(found, work)
 
 
 @pytest.mark.long
@@ -147,10 +154,7 @@ def test_random_graphs(batch: int, tmp_path: Path) -> None:
     seeds = range(1000 + batch * DRAWN, 1000 + (batch + 1) * DRAWN)
     networks = planned({f"random {seed}": draw_graph(seed) for seed in seeds})[:BATCH]
     assert len(networks) == BATCH
-    found = pair(networks, tmp_path)
-    told = check(found, tmp_path)
-    # where the other way's units can wait with all their words, a cut shortcut holds nothing up
-    assert 2 * told >= len(found.shallow), f"{told} of {len(found.shallow)}"
+    check(pair(networks, tmp_path), tmp_path)
 
 
 def test_one_design_is_trimmed_by_what_its_simulation_says(tmp_path: Path) -> None:
