@@ -60,7 +60,8 @@ def _engine_bytes(network: EngineNetwork) -> int:
     for layer in network.layers:
         step = layer.step
         if isinstance(step, ProductStep):
-            total += sum(a.nbytes for term in step.terms for a in (term.bits, term.lanes) if a is not None)
+            arrays = (a for term in step.terms for a in (term.bits, term.lanes) if a is not None)
+            total += sum({id(a): a.nbytes for a in arrays}.values())
             total += step.sign.at.nbytes if step.sign is not None else 0
         elif isinstance(step, SignStep):
             total += step.sign.at.nbytes

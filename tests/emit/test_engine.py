@@ -29,7 +29,7 @@ from xnorhw.ir.int_graph import (
     Tensor,
     Term,
 )
-from xnorhw.ir.types import BIPOLAR, code, type_for_range
+from xnorhw.ir.types import BIPOLAR, Encoding, IntType, code, type_for_range
 from xnorhw.plan import make_plan
 from xnorhw.plan.engine import engine_network
 from xnorhw.plan.engine_model import EngineNetwork, EngineTensor, Format
@@ -51,6 +51,22 @@ def small() -> tuple[IntGraph, Plan]:
 @pytest.fixture(scope="module")
 def files() -> dict[str, str]:
     return engine.files(*small())
+
+
+def test_the_planes_of_a_base_share_its_weights() -> None:
+    """ABC-Net's products of five by five bases would take their weights five times over."""
+    random = np.random.default_rng(7)
+    first, second = (random.choice(np.array([-1, 1], np.int8), (32, 64, 3, 3)) for _ in range(2))
+    terms = [(3, first, 0), (5, second, 0), (2, first.copy(), 1), (-7, second.copy(), 1), (1, -first, 1)]
+    op = Product(tuple(Term(*term) for term in terms), WindowGeometry((3, 3)), 1, 0)
+    given = Tensor("input", (64, 5, 5), IntType(2, False, Encoding.THERMOMETER))
+    sums = Tensor("conv", (32, 3, 3), type_for_range(-(1 << 20), 1 << 20))
+    graph = IntGraph(Input((64, 5, 5)), given, (IntNode(op, "input", sums),), "conv", (), (32, 3, 3))
+    text = network_files(engine_network(graph), "accel")["engine/accel_network.c"]
+    made = re.findall(r"static const uint32_t (l00_conv_weights\d)\[", text)
+    assert made == ["l00_conv_weights0", "l00_conv_weights1", "l00_conv_weights2"]
+    used = re.findall(r"\.coefficient = (-?\d+), \.bits = (\w+),", text)
+    assert used == [(str(c), made[n]) for c, n in zip((3, 5, 2, -7, 1), (0, 1, 0, 1, 2), strict=True)]
 
 
 def test_text_is_that_which_was_read_and_approved(files: dict[str, str]) -> None:

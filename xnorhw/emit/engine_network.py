@@ -220,15 +220,18 @@ def _arrays(layer: EngineLayer, name: str) -> dict[str, CArray]:
 
 
 def _terms(terms: tuple[EngineTerm, ...], name: str) -> dict[str, CArray]:
+    """The terms' weights by role; terms of the same weights name the same array."""
     arrays: dict[str, CArray] = {}
+    made: dict[int, CArray] = {}
     for number, term in enumerate(terms):
-        stem = f"{name}_weights{number}" if len(terms) > 1 else f"{name}_weights"
-        if term.bits is not None:
-            comment = "[groups][blocks][kernel_h][kernel_w][words][16] = " + _dims(term.bits)
-            arrays[f"bits{number}"] = _array("uint32_t", stem, term.bits, comment, aligned=True)
-        if term.lanes is not None:
-            comment = "[groups][blocks][kernel_h][kernel_w][channels] = " + _dims(term.lanes)
-            arrays[f"lanes{number}"] = _array("uint16_t", stem, term.lanes, comment)
+        weights = term.lanes if term.bits is None else term.bits
+        assert weights is not None
+        if id(weights) not in made:
+            stem = f"{name}_weights{len(made)}" if len(terms) > 1 else f"{name}_weights"
+            order, ctype = ("words][16", "uint32_t") if term.lanes is None else ("channels", "uint16_t")
+            comment = f"[groups][blocks][kernel_h][kernel_w][{order}] = {_dims(weights)}"
+            made[id(weights)] = _array(ctype, stem, weights, comment, aligned=term.lanes is None)
+        arrays[f"{'lanes' if term.bits is None else 'bits'}{number}"] = made[id(weights)]
     return arrays
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from xnorhw.ir.errors import ModelError
 from xnorhw.ir.geometry import WindowGeometry, ceil_div
@@ -260,16 +262,24 @@ class _Maker:
             self.tensors.append(vector)
             self.layers.append(EngineLayer(ReshapeStep(), source, len(self.tensors) - 1))
             source = len(self.tensors) - 1
-        terms = tuple(
-            EngineTerm(t.coefficient, product_bits(w, op.groups), None)
-            if packed
-            else EngineTerm(t.coefficient, None, product_lanes(w, op.groups))
-            for t, w in zip(op.terms, weights, strict=True)
-        )
+        terms = _terms(op.terms, weights, op.groups, packed)
         if not planes:
             return ProductStep(terms, geometry, op.groups, op.pad_value, None, -1), source
         numbers = _plane_numbers(op.terms, node.output.name)
         return PlanesStep(terms, numbers, _code_bits(kind), geometry, op.groups, op.pad_value), source
+
+
+def _terms(
+    terms: Sequence[Term], weights: Sequence[npt.NDArray[np.int8]], groups: int, packed: bool
+) -> tuple[EngineTerm, ...]:
+    """The terms with their weights as the kernels read them; the planes of a base share one array."""
+    made: dict[bytes, EngineTerm] = {}
+    for w in weights:
+        if (key := w.tobytes()) not in made:
+            bits, lanes = (product_bits(w, groups), None) if packed else (None, product_lanes(w, groups))
+            made[key] = EngineTerm(1, bits, lanes)
+    shared = (made[w.tobytes()] for w in weights)
+    return tuple(replace(m, coefficient=t.coefficient) for m, t in zip(shared, terms, strict=True))
 
 
 def _by_planes(op: Product, given: EngineTensor, kind: IntType) -> bool:
